@@ -1,0 +1,26 @@
+// Package confirm publishes messages and tells what became of each.
+//
+//	pub, err := confirm.Open(ctx, l, confirm.Config{})
+//	...
+//	err = pub.Publish(ctx, "orders", "order.created", amqp.Publishing{Body: body})
+//
+// Every message is mandatory, persistent unless it says otherwise, carries a
+// message-id, and has exactly one of six outcomes:
+//
+//	confirmed  nil               routed, and every queue it went to has it
+//	returned   *ReturnedError    no queue is bound for it: mend the topology
+//	nacked     *NackedError      a queue refused it (full): back off, repeat
+//	refused    *RefusedError     the message or the rights are wrong: mend them
+//	unsent     *UnsentError      never written: repeat
+//	unknown    *UnknownError     written, no answer: repeat; a duplicate is possible, a loss is not
+//
+// One channel serves all callers, with a bounded window of unanswered
+// messages. After a link loss the unanswered ones are sent again, first and in
+// their order, with the same message-id. After a channel exception, which
+// makes the fate of every neighbour unknown (H 2.1), they go one at a time over
+// a channel of their own, so that only the one that caused it is refused.
+//
+// Order: messages that one goroutine passes to Send, or to Publish one after
+// the other, arrive for the first time in that order; a copy that was sent
+// again may arrive a second time later.
+package confirm

@@ -1,0 +1,120 @@
+package confirm
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrClosed is the cause in an *UnsentError after Close.
+var ErrClosed = errors.New("publisher closed by Close")
+
+// ErrPending is what Receipt.Outcome gives before Done is closed.
+var ErrPending = errors.New("confirm: no outcome yet: wait for Done")
+
+// ReturnedError: the broker found no queue for a mandatory message and gave it
+// back (basic.return). Repeating does not help before the topology changes.
+type ReturnedError struct {
+	Code          uint16 // 312 NO_ROUTE
+	Text          string
+	Exchange, Key string
+	// MaybeStored is true when the message had been sent before and that copy's
+	// fate is unknown: it may have been stored then.
+	MaybeStored bool
+}
+
+func (e *ReturnedError) Error() string {
+	return fmt.Sprintf("confirm: %s returned: %d %s: no queue is bound for it; declare the queue and its binding first%s",
+		target(e.Exchange, e.Key), e.Code, e.Text, maybe(e.MaybeStored))
+}
+
+// NackedError: a queue did not take the message (basic.nack), most often
+// because it is full with overflow reject-publish. Other queues of the same
+// routing may have it (H 3.1). Back off and repeat.
+type NackedError struct {
+	Exchange, Key string
+	// MaybeStored is as in ReturnedError.
+	MaybeStored bool
+}
+
+func (e *NackedError) Error() string {
+	return fmt.Sprintf("confirm: %s nacked: a queue is full or unavailable; back off and publish again%s",
+		target(e.Exchange, e.Key), maybe(e.MaybeStored))
+}
+
+// Temporary is true: repeating later is the remedy.
+func (e *NackedError) Temporary() bool { return true }
+
+// RefusedError: this message can not be published as it is. Code 0 is a
+// pre-flight refusal, nothing was sent; any other is the broker's reply code
+// with which it closed the channel on this message, and on this one alone.
+type RefusedError struct {
+	Code          int
+	Reason        string
+	Exchange, Key string
+}
+
+func (e *RefusedError) Error() string {
+	if e.Code == 0 {
+		return fmt.Sprintf("confirm: %s refused before sending: %s", target(e.Exchange, e.Key), e.Reason)
+	}
+	return fmt.Sprintf("confirm: %s refused by the broker: %d %s", target(e.Exchange, e.Key), e.Code, e.Reason)
+}
+
+// Refused gives code and reason, for callers that do not import this package.
+func (e *RefusedError) Refused() (code int, reason string) { return e.Code, e.Reason }
+
+// UnsentError: the message was never written. Repeating is safe.
+type UnsentError struct {
+	Exchange, Key string
+	// Err is the cause: the ctx's, or ErrClosed.
+	Err error
+}
+
+func (e *UnsentError) Error() string {
+	return fmt.Sprintf("confirm: %s not sent: %v", target(e.Exchange, e.Key), e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *UnsentError) Unwrap() error { return e.Err }
+
+// Temporary is true: nothing was stored, repeat.
+func (e *UnsentError) Temporary() bool { return true }
+
+// UnknownError: the message was written and no answer came. It may be stored.
+// Repeat it with the same message-id: a duplicate is possible, a loss is not.
+type UnknownError struct {
+	Exchange, Key string
+	// Err is the cause: the ctx's, ErrClosed, a timeout or the link's loss.
+	Err error
+}
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("confirm: %s sent, outcome unknown: %v", target(e.Exchange, e.Key), e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *UnknownError) Unwrap() error { return e.Err }
+
+// Temporary is true: repeat, with the same message-id.
+func (e *UnknownError) Temporary() bool { return true }
+
+// PendingError is what Start returns for a message that is under way: not a
+// failure, but not a confirm either. Done and Outcome come from the Receipt.
+type PendingError struct{ *Receipt }
+
+func (e *PendingError) Error() string {
+	return fmt.Sprintf("confirm: %s under way: wait for Done, then look at Outcome", target(e.exchange, e.key))
+}
+
+var errNoConfirm = errors.New("the broker did not answer within ConfirmTimeout")
+
+func target(exchange, key string) string {
+	return fmt.Sprintf("message to exchange %q with key %q", exchange, key)
+}
+
+func maybe(stored bool) string {
+	if stored {
+		return "; an earlier copy of it may have been stored"
+	}
+	return ""
+}

@@ -1,0 +1,293 @@
+package confirm
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hareline/hareline/link"
+)
+
+// Publisher publishes over one shared channel and accounts for every message.
+// All methods are safe for many goroutines.
+type Publisher struct {
+	link *link.Link
+	cfg  Config
+
+	kick  chan struct{} // the queue is no longer empty
+	stop  context.CancelCauseFunc
+	ended chan struct{} // run has returned
+
+	lastID atomic.Uint64
+
+	mu      sync.Mutex
+	win     window
+	queue   []*Receipt    // to be written, in order
+	left    int           // of them, those whose caller has gone
+	open    int           // receipts without an outcome
+	closed  error         // why no more is taken
+	drained chan struct{} // closed when closed and open == 0
+}
+
+// Open opens a publisher's channel on l's publishing connection, waiting for
+// it until ctx ends. The publisher lives until Close, over every reconnect.
+func Open(ctx context.Context, l *link.Link, cfg Config) (*Publisher, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	p := &Publisher{
+		link: l, cfg: cfg,
+		kick: make(chan struct{}, 1), ended: make(chan struct{}), drained: make(chan struct{}),
+		win: window{maxCount: cfg.Window, maxBytes: cfg.WindowBytes},
+	}
+	first, err := p.openLane(ctx, cfg.Window)
+	if err != nil {
+		return nil, err
+	}
+	lifetime, stop := context.WithCancelCause(context.Background())
+	p.stop = stop
+	go p.run(lifetime, first)
+	return p, nil
+}
+
+// Publish sends one message and waits for its outcome: nil when confirmed and
+// routed, else one of the errors in the package comment. The end of ctx ends
+// the wait with *UnsentError or *UnknownError; it disturbs no other message.
+// The message's body and headers must not change before Publish returns.
+func (p *Publisher) Publish(ctx context.Context, exchange, key string, msg amqp.Publishing) error {
+	r := p.enqueue(ctx, exchange, key, msg, limits{p.cfg.MaxHeaderBytes, p.cfg.MaxBodyBytes})
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		p.leave(r, context.Cause(ctx))
+	}
+	return r.err
+}
+
+// Send puts one message on its way and does not wait for its answer. It waits
+// for a place in the window, and ctx ends that wait; afterwards the end of ctx
+// ends the receipt as it would end Publish. The body and the values in the
+// headers must not change before the receipt is done.
+func (p *Publisher) Send(ctx context.Context, exchange, key string, msg amqp.Publishing) *Receipt {
+	return p.send(ctx, exchange, key, msg, limits{p.cfg.MaxHeaderBytes, p.cfg.MaxBodyBytes})
+}
+
+// Start is Send for middleware that parks or buries copies: it returns either
+// the final error of a message that was not sent, or a *PendingError, never
+// nil. Copies of what a broker has accepted once are held to frame_max only,
+// not to MaxHeaderBytes and MaxBodyBytes.
+func (p *Publisher) Start(ctx context.Context, exchange, key string, msg amqp.Publishing) error {
+	r := p.send(ctx, exchange, key, msg, limits{headers: maxCopyHeaders})
+	if err := r.Outcome(); err != nil && !errors.Is(err, ErrPending) {
+		return err
+	}
+	return &PendingError{r}
+}
+
+func (p *Publisher) send(ctx context.Context, exchange, key string, msg amqp.Publishing, lim limits) *Receipt {
+	r := p.enqueue(ctx, exchange, key, msg, lim)
+	if ctx.Done() == nil {
+		return r
+	}
+	unhook := context.AfterFunc(ctx, func() { p.leave(r, context.Cause(ctx)) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.over {
+		unhook()
+	} else {
+		r.unhook = unhook
+	}
+	return r
+}
+
+// enqueue checks the message, waits for a place and hands it to the pump. The
+// receipt it returns is already done when the message went no further.
+func (p *Publisher) enqueue(ctx context.Context, exchange, key string, msg amqp.Publishing, lim limits) *Receipt {
+	r := &Receipt{exchange: exchange, key: key, done: make(chan struct{})}
+	r.id = p.lastID.Add(1)
+	var reason string
+	if r.msg, r.size, reason = prepare(exchange, key, msg, r.id, lim); reason != "" {
+		r.abort(&RefusedError{Reason: reason, Exchange: exchange, Key: key})
+		return r
+	}
+	if ctx.Err() != nil {
+		r.abort(r.unsent(context.Cause(ctx)))
+		return r
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed == nil {
+		if wt := p.win.take(r.size); wt != nil && !p.wait(ctx, wt) {
+			r.abort(r.unsent(cmpErr(p.closed, context.Cause(ctx))))
+			return r
+		}
+	}
+	if p.closed != nil {
+		r.abort(r.unsent(p.closed))
+		return r
+	}
+	p.open++
+	p.queue = append(p.queue, r)
+	p.signal()
+	return r
+}
+
+// wait waits, with the mutex released, for a place in the window. False: there
+// is none, because ctx ended or the publisher closed.
+func (p *Publisher) wait(ctx context.Context, wt *waiter) bool {
+	p.mu.Unlock()
+	select {
+	case <-wt.granted:
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	select {
+	case <-wt.granted:
+		if wt.closed {
+			return false
+		}
+		if ctx.Err() != nil || p.closed != nil {
+			p.win.release(wt.size)
+			return false
+		}
+		return true
+	default:
+		p.win.leave(wt)
+		return false
+	}
+}
+
+// leave gives a receipt its end because its caller's ctx has ended. A written
+// message keeps its place until the broker answers: the channel is not retired
+// under the neighbours for one caller's deadline (R 10).
+func (p *Publisher) leave(r *Receipt, cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.over {
+		return
+	}
+	err := r.unknown(cause)
+	if r.sends == 0 {
+		err = r.unsent(cause)
+	}
+	if r.stage == inFlight {
+		p.finish(r, err)
+		return
+	}
+	p.answer(r, err)
+	if p.left++; p.left > 64 && p.left*2 > len(p.queue) {
+		p.queue = slices.DeleteFunc(p.queue, func(q *Receipt) bool { return q.stage == gone })
+		p.left = 0
+	}
+}
+
+// finish gives the outcome to the caller; the place in the window stays.
+func (p *Publisher) finish(r *Receipt, err error) {
+	r.over, r.err = true, err
+	close(r.done)
+	if r.unhook != nil {
+		r.unhook()
+	}
+	if p.open--; p.open == 0 && p.closed != nil {
+		close(p.drained)
+	}
+}
+
+// answer ends a message for good: outcome, if its caller still waits, and place.
+func (p *Publisher) answer(r *Receipt, err error) {
+	if r.stage == gone {
+		return
+	}
+	if !r.over {
+		p.finish(r, err)
+	}
+	r.stage = gone
+	r.msg.Body, r.msg.Headers = nil, nil // a kept receipt must not keep the message
+	p.win.release(r.size)
+}
+
+// abort ends a receipt that never entered the window.
+func (r *Receipt) abort(err error) {
+	r.over, r.stage, r.err = true, gone, err
+	r.msg.Body, r.msg.Headers = nil, nil
+	close(r.done)
+}
+
+// Close takes no more messages, waits until those under way have their outcome
+// and closes the channel. When ctx ends first, what is left becomes unsent or
+// unknown, and Close returns the cause. A second call waits for the first.
+func (p *Publisher) Close(ctx context.Context) error {
+	p.mu.Lock()
+	p.refuseMore(ErrClosed)
+	p.mu.Unlock()
+	var err error
+	select {
+	case <-p.drained:
+	case <-p.ended:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	p.stop(ErrClosed)
+	select {
+	case <-p.ended:
+	case <-ctx.Done(): // the pump may be in a write; its deadline ends it
+		p.abandon(ErrClosed)
+		select {
+		case <-p.ended:
+		case <-time.After(closeGrace):
+		}
+	}
+	return err
+}
+
+// closeGrace is what Close allows its goroutine after its ctx has ended.
+const closeGrace = 200 * time.Millisecond
+
+// refuseMore makes err the answer to every further message.
+func (p *Publisher) refuseMore(err error) {
+	if p.closed != nil {
+		return
+	}
+	p.closed = err
+	p.win.close()
+	if p.open == 0 {
+		close(p.drained)
+	}
+}
+
+// abandon gives every message that is left its end.
+func (p *Publisher) abandon(cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuseMore(cause)
+	for _, r := range p.queue {
+		if r.sends == 0 {
+			p.answer(r, r.unsent(cause))
+		} else {
+			p.answer(r, r.unknown(cause))
+		}
+	}
+	p.queue, p.left = nil, 0
+}
+
+func (p *Publisher) signal() {
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+}
+
+func cmpErr(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return ErrClosed
+}

@@ -1,0 +1,135 @@
+package confirm
+
+import (
+	"context"
+)
+
+// batch is how many messages the pump takes from the queue at a time.
+const batch = 32
+
+// run owns the lanes, one after the other: it writes the queue to the lane,
+// and when the lane has ended puts what was not answered in front of the queue.
+func (p *Publisher) run(ctx context.Context, ln *lane) {
+	defer close(p.ended)
+	for ln != nil {
+		collected := make(chan struct{})
+		go func() {
+			defer close(collected)
+			p.collect(ctx, ln)
+		}()
+		p.pump(ctx, ln)
+		ln.close()
+		<-collected
+		again := p.reap(ln)
+		if ctx.Err() == nil && len(again) > 0 {
+			again = p.sendAgain(ctx, ln, again)
+		}
+		p.putBack(again)
+		if ctx.Err() != nil {
+			break
+		}
+		ln = p.reopen(ctx, p.cfg.Window)
+	}
+	p.abandon(cmpErr(context.Cause(ctx)))
+}
+
+// sendAgain decides how the unanswered messages of an ended lane go on: after
+// an exception one at a time, until the one that caused it is found.
+func (p *Publisher) sendAgain(ctx context.Context, ln *lane, again []*Receipt) []*Receipt {
+	exception := ln.exception()
+	if exception == nil {
+		p.cfg.Logger.Warn("link lost; sending unanswered messages again", "messages", len(again), "error", ln.sess.Err())
+		return again
+	}
+	p.cfg.Logger.Warn("the broker closed the publishing channel; sending its unanswered messages one at a time",
+		"messages", len(again), "code", exception.Code, "reason", exception.Reason)
+	return p.quarantine(ctx, again)
+}
+
+// pump writes messages until the lane or ctx ends.
+func (p *Publisher) pump(ctx context.Context, ln *lane) {
+	next := make([]*Receipt, 0, batch)
+	for ln.alive(ctx) {
+		next = p.take(ln, next[:0])
+		for i, r := range next {
+			confirmation, err := ln.ch.PublishWithDeferredConfirm(r.exchange, r.key, true, false, r.msg)
+			if err != nil {
+				// The message may be half written, the ones behind it are not.
+				p.unwrite(next[i+1:])
+				return
+			}
+			r.confirmation.Store(confirmation)
+			ln.signal()
+		}
+		if len(next) > 0 {
+			continue
+		}
+		select {
+		case <-p.kick:
+		case <-ln.sess.Done():
+		case <-ctx.Done():
+		}
+	}
+}
+
+// take moves messages from the queue to the lane. They count as written from
+// here on, before the first byte is: an end of their ctx in between gives
+// unknown, never a false unsent.
+func (p *Publisher) take(ln *lane, into []*Receipt) []*Receipt {
+	now := ln.clock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.queue) > 0 && len(into) < batch {
+		r := p.queue[0]
+		p.queue[0] = nil
+		p.queue = p.queue[1:]
+		if r.stage == gone {
+			p.left = max(0, p.left-1)
+			continue
+		}
+		r.stage, r.sentAt = inFlight, now
+		r.sends++
+		into = append(into, r)
+	}
+	ln.flight = append(ln.flight, into...)
+	return into
+}
+
+func (p *Publisher) unwrite(rest []*Receipt) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range rest {
+		r.sends--
+	}
+}
+
+// reap takes the unanswered messages of an ended lane whose callers still wait.
+func (p *Publisher) reap(ln *lane) []*Receipt {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settle(ln, true)
+	var again []*Receipt
+	for _, r := range ln.flight {
+		switch {
+		case r.stage == gone:
+		case r.over:
+			p.answer(r, nil)
+		case p.cfg.NoRepublish && r.sends > 0 && ln.exception() == nil:
+			p.answer(r, r.unknown(cmpErr(ln.sess.Err())))
+		default:
+			r.stage = queued
+			r.confirmation.Store(nil)
+			again = append(again, r)
+		}
+	}
+	ln.flight = nil
+	return again
+}
+
+// putBack puts messages in front of the queue: what was sent once goes before
+// what never was, in the order of its first sending (R 32).
+func (p *Publisher) putBack(again []*Receipt) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue = append(again, p.queue...)
+}

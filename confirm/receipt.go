@@ -1,0 +1,78 @@
+package confirm
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Receipt is one message on its way. It always comes to an end: an answer,
+// ConfirmTimeout, the end of the ctx given to Send, or Close.
+type Receipt struct {
+	exchange, key string
+	msg           amqp.Publishing
+	id            uint64
+	size          int
+
+	done chan struct{}
+	err  error // set before done is closed
+
+	// Guarded by the publisher's mutex.
+	stage  stage
+	over   bool          // the caller has its outcome
+	sends  int           // how often it was written
+	sentAt time.Duration // on the session's clock
+	unhook func() bool   // stops watching the caller's ctx
+
+	confirmation atomic.Pointer[amqp.DeferredConfirmation] // nil until written
+}
+
+// stage is where a message stands: waiting to be written, written, or out of
+// the window.
+type stage uint8
+
+const (
+	queued stage = iota
+	inFlight
+	gone
+)
+
+// Done is closed when there is an outcome.
+func (r *Receipt) Done() <-chan struct{} { return r.done }
+
+// Outcome is nil for a confirmed message and a typed error for any other
+// outcome, as listed in the package comment; ErrPending before Done is closed.
+func (r *Receipt) Outcome() error {
+	select {
+	case <-r.done:
+		return r.err
+	default:
+		return ErrPending
+	}
+}
+
+// Wait waits for the outcome. The end of this ctx ends this wait only and
+// gives an *UnknownError; the message goes on.
+func (r *Receipt) Wait(ctx context.Context) error {
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return &UnknownError{Exchange: r.exchange, Key: r.key, Err: context.Cause(ctx)}
+	}
+}
+
+// MessageID is the message-id it was published with.
+func (r *Receipt) MessageID() string { return r.msg.MessageId }
+
+func (r *Receipt) maybeStored() bool { return r.sends > 1 }
+
+func (r *Receipt) unsent(err error) error {
+	return &UnsentError{Exchange: r.exchange, Key: r.key, Err: err}
+}
+
+func (r *Receipt) unknown(err error) error {
+	return &UnknownError{Exchange: r.exchange, Key: r.key, Err: err}
+}

@@ -1,0 +1,43 @@
+package consumer
+
+import (
+	"context"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hareline/hareline/story"
+)
+
+// Route is how a delivery really reached the queue, before its first route was
+// restored from its story.
+type Route struct {
+	Exchange, Key string
+	Priority      uint8
+}
+
+type routeKey struct{}
+
+// RawRoute gives the route a delivery really took, when the consumer restored
+// another one from its story; false when d's own fields are the real ones.
+func RawRoute(ctx context.Context) (Route, bool) {
+	r, ok := ctx.Value(routeKey{}).(Route)
+	return r, ok
+}
+
+// contextFor restores exchange, routing key and priority of the first
+// delivery: a handler that switches on the routing key must see the same one
+// on every attempt (R 13). A story of another queue, which a user forwarded
+// with the headers, is not ours to apply.
+func (r *runner) contextFor(d *amqp.Delivery) context.Context {
+	d.Acknowledger = nil
+	if _, came := d.Headers[story.HeaderOriginQueue]; !came {
+		return r.handling
+	}
+	s, err := story.Read(d.Headers)
+	if err != nil || s.OriginQueue != r.cfg.Queue {
+		return r.handling
+	}
+	ctx := context.WithValue(r.handling, routeKey{}, Route{Exchange: d.Exchange, Key: d.RoutingKey, Priority: d.Priority})
+	d.Exchange, d.RoutingKey, d.Priority = s.OriginExchange, s.OriginKey, s.OriginPriority
+	return ctx
+}

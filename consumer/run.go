@@ -1,0 +1,247 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hareline/hareline/internal/notify"
+	"github.com/hareline/hareline/link"
+)
+
+// stopGrace is what handlers get to return once their ctx has ended, and the
+// channel to close.
+const stopGrace = 2 * time.Second
+
+// Run consumes until ctx ends, over every reconnect. It returns nil after a
+// drain in which every handler returned, else
+//
+//	*ConfigError     at once
+//	*SubscribeError  at once when the first subscription is refused, later after GiveUpAfter
+//	*DrainError      when handlers outlast the drain
+//	link.ErrClosed   when the link was closed under it
+//
+// The drain: no handler starts any more, running ones have DrainTimeout, then
+// their ctx ends with a cause that has Shutdown() bool; what is finished is
+// settled, the rest goes back with the channel, no attempt counted.
+func Run(ctx context.Context, l *link.Link, cfg Config) error {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return err
+	}
+	handling, stopHandlers := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopHandlers(shutdown{})
+	r := &runner{
+		link: l, cfg: cfg, prefetch: cfg.Prefetch,
+		jobs: make(chan job), handling: handling, stopHandlers: func() { stopHandlers(shutdown{}) },
+		health: notify.New(cfg.OnHealth),
+	}
+	for range cfg.Workers {
+		r.helpers.Go(r.work)
+	}
+	noted := context.AfterFunc(ctx, r.noteEnd)
+	err := r.consume(ctx)
+	noted()
+	r.noteEnd()
+	close(r.jobs)
+	if left := r.awaitHandlers(); left > 0 && err == nil {
+		err = &DrainError{Queue: cfg.Queue, Running: left}
+	}
+	r.tell(Stopped, err)
+	r.health.Close()
+	select {
+	case <-r.health.Done():
+	case <-time.After(stopGrace): // a hook that blocks must not block Run
+	}
+	return err
+}
+
+// RunAll runs several consumers until ctx ends or one of them fails, which
+// ends the others; it waits for all and joins their errors.
+func RunAll(ctx context.Context, l *link.Link, cfgs ...Config) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, len(cfgs))
+	var all sync.WaitGroup
+	for i, cfg := range cfgs {
+		all.Go(func() {
+			if errs[i] = Run(ctx, l, cfg); errs[i] != nil {
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// runner is one Run: its workers, shared by its sessions one after the other.
+type runner struct {
+	link         *link.Link
+	cfg          Config
+	prefetch     int // what the next session asks for
+	jobs         chan job
+	handling     context.Context //nolint:containedctx // the handlers' ctx of one Run, which this value is
+	stopHandlers func()
+	health       *notify.Queue[Health]
+	helpers      sync.WaitGroup // workers, and waits for copies
+	endedAt      atomic.Int64   // when the drain began, Unix nanoseconds
+	busy         atomic.Int32   // handlers running
+	panics       atomic.Int32   // in a row, outside Recover
+	failures     int            // give-backs in a row
+}
+
+// job is one delivery for a worker.
+type job struct {
+	s   *session
+	tag uint64
+	d   amqp.Delivery
+}
+
+func (r *runner) tell(status Status, err error) {
+	r.health.Tell(Health{Queue: r.cfg.Queue, Status: status, Err: err, At: time.Now()})
+}
+
+// work is one worker. It ends when jobs is closed.
+func (r *runner) work() {
+	for j := range r.jobs {
+		r.busy.Add(1)
+		err := r.call(j)
+		r.busy.Add(-1)
+		j.s.report(result{tag: j.tag, err: err, handled: true})
+	}
+}
+
+// call runs the handler chain. A panic that reaches it came from middleware,
+// or from a handler without Recover.
+func (r *runner) call(j job) (err error) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			r.panics.Store(0)
+			return
+		}
+		panicked := &PanicError{Value: v, Stack: debug.Stack()}
+		r.cfg.Logger.Error("panic outside consumer.Recover; message given back", "message_id", j.d.MessageId, "panic", v, "stack", string(panicked.Stack))
+		if r.panics.Add(1) == 3 {
+			r.tell(Panicking, panicked)
+		}
+		err = panicked
+	}()
+	return r.cfg.Handler(r.contextFor(&j.d), j.d)
+}
+
+// noteEnd starts the drain's clock, once.
+func (r *runner) noteEnd() { r.endedAt.CompareAndSwap(0, time.Now().UnixNano()) }
+
+// awaitHandlers waits for the workers and helpers: until the drain's deadline,
+// then, their ctx ended, a little longer. It tells how many handlers did not
+// return; their goroutines end when they do.
+func (r *runner) awaitHandlers() int {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.helpers.Wait()
+	}()
+	deadline := time.Unix(0, r.endedAt.Load()).Add(r.cfg.DrainTimeout)
+	select {
+	case <-done:
+		return 0
+	case <-time.After(time.Until(deadline)):
+	}
+	r.stopHandlers()
+	select {
+	case <-done:
+		return 0
+	case <-time.After(stopGrace):
+		return int(r.busy.Load())
+	}
+}
+
+// steady is how long a session must last for the next one to start at once: a
+// message that kills every session must not make a storm of them.
+const steady = 5 * time.Second
+
+// consume holds one session after the other until ctx ends.
+func (r *runner) consume(ctx context.Context) error {
+	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
+		backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
+	var refusedSince time.Time // zero until a subscription has worked and is refused
+	first := true
+	for n := 1; ctx.Err() == nil; n++ {
+		s, err := r.subscribe(ctx, n)
+		var refused *SubscribeError
+		switch {
+		case err == nil:
+			first, refusedSince = false, time.Time{}
+			r.tell(Consuming, nil)
+			began := time.Now()
+			err = s.serve(ctx)
+			if time.Since(began) > steady {
+				wait.Reset()
+			}
+			if ctx.Err() != nil || err == nil {
+				continue
+			}
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, link.ErrClosed):
+			return fmt.Errorf("consumer: queue %q: %w", r.cfg.Queue, err)
+		case errors.As(err, &refused):
+			if refusedSince.IsZero() {
+				refusedSince = time.Now()
+			}
+			if first || time.Since(refusedSince) > r.cfg.GiveUpAfter {
+				return err
+			}
+		}
+		pause := wait.NextBackOff()
+		r.cfg.Logger.Warn("not consuming; subscribing again", "in", pause, "error", err)
+		r.tell(Disconnected, err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// subscribe opens a session and consumes on it.
+func (r *runner) subscribe(ctx context.Context, n int) (*session, error) {
+	sess, err := r.link.Session(ctx, link.Consuming)
+	if err != nil {
+		return nil, err
+	}
+	var deliveries <-chan amqp.Delivery
+	err = sess.Do(ctx, func(ch *amqp.Channel) error {
+		if err := ch.Qos(r.prefetch, 0, false); err != nil {
+			return err
+		}
+		var err error
+		tag := fmt.Sprintf("%s-%d-%d", r.cfg.Tag, sess.Generation(), n)
+		deliveries, err = ch.Consume(r.cfg.Queue, tag, false, r.cfg.Exclusive, false, false, r.cfg.Arguments)
+		return err
+	})
+	if err != nil {
+		var refused *amqp.Error
+		closed := sess.Err()
+		closeSession(sess)
+		if errors.As(err, &refused) && refused.Server && refused.Code != amqp.ConnectionForced {
+			return nil, &SubscribeError{Queue: r.cfg.Queue, Err: err}
+		}
+		return nil, errors.Join(err, closed)
+	}
+	return newSession(r, sess, deliveries), nil
+}
+
+func closeSession(sess *link.Session) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	_ = sess.Close(ctx) // what it leaves unsettled is redelivered either way
+}

@@ -1,0 +1,283 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hareline/hareline/internal/verdict"
+	"github.com/hareline/hareline/link"
+)
+
+// session is one subscription on one channel, from basic.consume to its end.
+// One goroutine, serve, owns everything in it and sends every settle; workers,
+// pending copies and repeated ones report to it.
+type session struct {
+	r          *runner
+	sess       *link.Session
+	deliveries <-chan amqp.Delivery
+	results    chan result
+	ended      chan struct{}   // serve has returned: nobody reads results
+	lifetime   context.Context //nolint:containedctx // ends with this session; helpers work under it
+
+	ledger   ledger
+	acks     []ack // scratch
+	open     map[uint64]*delivery
+	waiting  []*delivery // not started, oldest first
+	running  int         // with a worker
+	awaiting int         // with a copy under way
+	giveBack []*delivery
+	hold     hold
+
+	stopping bool // no handler starts any more
+	failed   error
+}
+
+// delivery is one unsettled delivery.
+type delivery struct {
+	d      amqp.Delivery
+	at     time.Time
+	again  verdict.Again
+	backAt time.Time // when it is given back
+}
+
+// result is what became of a handler call, a pending copy or a repeated one.
+type result struct {
+	tag     uint64
+	err     error
+	handled bool // from a worker
+	probe   bool // the answer to a repeat
+}
+
+func newSession(r *runner, sess *link.Session, deliveries <-chan amqp.Delivery) *session {
+	return &session{
+		r: r, sess: sess, deliveries: deliveries,
+		results: make(chan result, r.prefetch), ended: make(chan struct{}),
+		open: make(map[uint64]*delivery, r.prefetch),
+	}
+}
+
+// report hands a result to serve; when the session has ended it is void: the
+// message is redelivered.
+func (s *session) report(res result) {
+	select {
+	case s.results <- res:
+	case <-s.ended:
+		s.r.cfg.Logger.Warn("result of an ended session dropped; the message will be redelivered", "delivery_tag", res.tag, "error", res.err)
+	}
+}
+
+// serve runs the session until it is lost (its cause is returned), until it
+// wants to be replaced (nil), or until ctx has ended and the drain is over.
+func (s *session) serve(ctx context.Context) error {
+	lifetime, end := context.WithCancel(s.r.handling)
+	s.lifetime = lifetime
+	defer func() {
+		close(s.ended)
+		end()
+		closeSession(s.sess)
+	}()
+	age := time.NewTicker(max(s.r.cfg.ConsumerTimeout/16, time.Millisecond))
+	defer age.Stop()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	ending := ctx.Done()
+	var deadline, last <-chan time.Time
+	for !s.finished() {
+		if isClosed(s.sess.Done()) { // what the client still has buffered is void
+			return s.lost(ctx)
+		}
+		jobs, next := s.next()
+		timer.Reset(s.untilDue())
+		select {
+		case jobs <- next:
+			s.waiting = s.waiting[1:]
+			s.running++
+		case d, ok := <-s.deliveries:
+			if !ok {
+				return s.lost(ctx)
+			}
+			s.take(d)
+		case res := <-s.results:
+			s.handle(res)
+			s.flush()
+		case <-timer.C:
+			s.due()
+		case <-age.C:
+			s.checkAge()
+		case <-ending:
+			ending, s.stopping = nil, true
+			deadline = time.After(s.r.cfg.DrainTimeout)
+		case <-deadline:
+			deadline = nil
+			s.r.stopHandlers()
+			last = time.After(stopGrace)
+		case <-last:
+			return nil
+		case <-s.sess.Done():
+			return s.lost(ctx)
+		}
+		if s.failed != nil {
+			return s.failed
+		}
+	}
+	return nil
+}
+
+// finished tells whether a stopping session has nothing left to wait for.
+func (s *session) finished() bool {
+	return s.stopping && s.running == 0 && s.awaiting == 0 && len(s.results) == 0
+}
+
+// lost gives the reason of the session's end. A consumer that the broker
+// cancelled (its queue deleted) ends with no error on the channel (H 8.3).
+func (s *session) lost(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return s.drainLost()
+	}
+	if err := s.sess.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-s.sess.Done():
+		return s.sess.Err()
+	case <-time.After(cancelGrace):
+		return errCancelled
+	}
+}
+
+// cancelGrace is how long a closed deliveries channel may be the first sign of
+// a dying session before it is taken for a cancel.
+const cancelGrace = 100 * time.Millisecond
+
+// drainLost waits for running handlers of a session that was lost while it
+// drained: they have the same deadline, though their messages come back.
+func (s *session) drainLost() error {
+	deadline := time.After(s.r.cfg.DrainTimeout)
+	for s.running > 0 {
+		select {
+		case res := <-s.results:
+			if res.handled {
+				s.running--
+			}
+		case <-deadline:
+			return nil
+		}
+	}
+	return nil
+}
+
+var errCancelled = errors.New("consumer: cancelled by the broker: its queue was deleted or moved")
+
+// take enters a delivery. All are taken as they come, so that their age is
+// known; the prefetch bounds them.
+func (s *session) take(d amqp.Delivery) {
+	now := time.Now()
+	s.ledger.deliver(d.DeliveryTag)
+	u := &delivery{d: d, at: now}
+	s.open[d.DeliveryTag] = u
+	s.waiting = append(s.waiting, u)
+	s.warnOfReturns(d)
+}
+
+// warnOfReturns makes a message that keeps coming back known before the
+// delivery limit moves it to the dead-letter queue unhandled (R 6).
+func (s *session) warnOfReturns(d amqp.Delivery) {
+	if !d.Redelivered {
+		return
+	}
+	if n, ok := d.Headers["x-delivery-count"].(int64); ok && n >= 10 && n%10 == 0 {
+		s.r.cfg.Logger.Warn("message was delivered many times without being settled; at the queue's delivery limit the broker dead-letters it",
+			"message_id", d.MessageId, "delivery_count", n)
+	}
+}
+
+// next gives the delivery to hand to a worker, or a nil channel for none: the
+// session is stopping, or copies cannot be stored, so that more failures would
+// only pile up.
+func (s *session) next() (chan<- job, job) {
+	if s.stopping || len(s.waiting) == 0 || s.hold.paused {
+		return nil, job{}
+	}
+	u := s.waiting[0]
+	return s.r.jobs, job{s: s, tag: u.d.DeliveryTag, d: u.d}
+}
+
+// handle applies one result.
+func (s *session) handle(res result) {
+	switch {
+	case res.handled:
+		s.running--
+	case res.probe:
+		s.hold.probing--
+	default:
+		s.awaiting--
+	}
+	u, ok := s.open[res.tag]
+	if !ok {
+		return
+	}
+	switch next := decide(res.err); next {
+	case doAck:
+		s.r.failures = 0
+		s.ledger.finish(res.tag)
+		s.close(res.tag)
+	case doAwait:
+		s.await(u, res)
+	case doHold:
+		s.keep(u, res)
+	case doReject, doHoldAside:
+		s.reject(u, res.err, next == doReject)
+	case doGiveBack:
+		s.returnLater(u, res.err)
+	}
+	s.resume(res)
+}
+
+func (s *session) close(tag uint64) { delete(s.open, tag) }
+
+// await waits for a copy's outcome in a goroutine, for Outcome may go on to
+// publish and wait itself.
+func (s *session) await(u *delivery, res result) {
+	p, _ := verdict.AsPending(res.err)
+	s.awaiting++
+	tag := u.d.DeliveryTag
+	s.r.helpers.Go(func() {
+		select {
+		case <-p.Done():
+			s.report(result{tag: tag, err: p.Outcome()})
+		case <-s.ended:
+		}
+	})
+}
+
+// flush sends the acks of all that has finished, after taking in what else has
+// been reported meanwhile.
+func (s *session) flush() {
+	for range len(s.results) {
+		s.handle(<-s.results)
+	}
+	s.acks = s.ledger.acks(s.acks[:0])
+	for _, a := range s.acks {
+		s.sent(s.sess.Channel().Ack(a.tag, a.multiple))
+	}
+}
+
+// sent notes a settle that could not be written: the session is as good as
+// lost, and everything unsettled on it comes back.
+func (s *session) sent(err error) {
+	if err != nil && s.failed == nil {
+		s.failed = err
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

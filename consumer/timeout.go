@@ -1,0 +1,52 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hareline/hareline/internal/verdict"
+)
+
+// TimeoutError is a handler that was still at work at its deadline.
+type TimeoutError struct {
+	After time.Duration
+	Err   error
+}
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("consumer: handler not done after %s: %v", e.After, e.Err)
+}
+
+// Unwrap returns what the handler returned.
+func (e *TimeoutError) Unwrap() error { return e.Err }
+
+// Timeout is true, as net.Error has it: trying again may help.
+func (e *TimeoutError) Timeout() bool { return true }
+
+// Timeout ends the handler's ctx after d. A handler that returns its ctx's
+// error then gives a *TimeoutError; any other result is left as it is, for the
+// handler knows better what it did. A handler that does not look at its ctx
+// cannot be stopped. Keep d well below the broker's consumer timeout.
+func Timeout(d time.Duration) Middleware {
+	return func(next Handler) Handler {
+		return func(ctx context.Context, del amqp.Delivery) error {
+			own, cancel := context.WithTimeout(ctx, d)
+			defer cancel()
+			err := next(own, del)
+			if err == nil || own.Err() == nil || ctx.Err() != nil {
+				return err
+			}
+			if _, pending := verdict.AsPending(err); pending {
+				return err
+			}
+			if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+				return &TimeoutError{After: d, Err: err}
+			}
+			return err
+		}
+	}
+}

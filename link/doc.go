@@ -1,0 +1,20 @@
+// Package link keeps one pair of connections to RabbitMQ alive and hands out
+// channels on them.
+//
+//	l, err := link.Open(ctx, link.Config{URLs: []string{"amqp://app:secret@rabbit:5672/"}})
+//	if err != nil {
+//		return err
+//	}
+//	defer l.Close(context.Background())
+//
+// A [Link] holds two TCP connections, one for publishing and one for
+// consuming: a broker under a memory or disk alarm stops reading from
+// connections that publish, and acknowledgements must still get through
+// (https://www.rabbitmq.com/docs/connection-blocked).
+//
+// A [Session] is one AMQP channel on one of them. It dies whole and is never
+// revived: a delivery tag or a confirm belongs to the session it came from,
+// and the client's own recovery, which reuses channels, acknowledges other
+// messages after a reconnect (H 8.5). Config.Recovery of amqp091-go therefore
+// stays nil, and whoever needs a channel again asks for a new session.
+package link

@@ -1,0 +1,273 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/hareline/hareline/internal/notify"
+)
+
+// closeGrace bounds the AMQP goodbye of Close; past it the socket is closed.
+const closeGrace = 3 * time.Second
+
+// Link is a pair of connections that are made anew, with backoff, whenever
+// they are lost, until Close. All methods are safe for many goroutines.
+type Link struct {
+	cfg       Config
+	endpoints []endpoint
+	states    *notify.Queue[State]
+	slots     [2]slot
+	gen       atomic.Uint64
+
+	stop     context.CancelFunc
+	stopping <-chan struct{}
+	loops    sync.WaitGroup // the two keep loops
+
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup // client calls and session watchers
+}
+
+// slot is where the current connection of one role stands.
+type slot struct {
+	mu      sync.Mutex
+	current *connection
+	changed chan struct{} // closed and replaced at every change
+}
+
+// Open connects to the first broker that answers. It tries, with backoff,
+// until ctx ends, and returns sooner only where repeating cannot help: a
+// *ConfigError for a bad Config, a *ConnectError with Permanent set when every
+// broker refuses the credentials or the vhost. The end of ctx before the
+// first connection gives a *ConnectError with the last failure.
+//
+// Once Open has returned, ctx no longer matters: the link reconnects, through
+// refusals too, until Close.
+func Open(ctx context.Context, cfg Config) (*Link, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	lifetime, stop := context.WithCancel(context.Background())
+	l := &Link{
+		cfg: cfg, endpoints: endpoints(cfg.URLs), states: notify.New(cfg.OnState),
+		stop: stop, stopping: lifetime.Done(),
+	}
+	for i := range l.slots {
+		l.slots[i].changed = make(chan struct{})
+	}
+	var first [2]*connection
+	for i := range first {
+		c, err := l.dial(ctx, Role(i), true)
+		if err != nil {
+			if first[0] != nil {
+				first[0].close(time.Now().Add(closeGrace))
+			}
+			stop()
+			l.states.Close()
+			return nil, err
+		}
+		first[i] = c
+	}
+	for i, c := range first {
+		l.loops.Go(func() { l.keep(lifetime, Role(i), c) })
+	}
+	return l, nil
+}
+
+// dial goes round the endpoints until one answers. With first set it gives up
+// when all of them refuse for good.
+func (l *Link) dial(ctx context.Context, role Role, first bool) (*connection, error) {
+	wait := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(l.cfg.ReconnectMin), backoff.WithMaxInterval(l.cfg.ReconnectMax),
+		backoff.WithRandomizationFactor(0.5), backoff.WithMaxElapsedTime(0))
+	for attempt := 1; ; attempt++ {
+		c, err := l.round(ctx, role)
+		if err == nil {
+			return c, nil
+		}
+		var failed *ConnectError
+		if first && errors.As(err, &failed) && failed.Permanent {
+			return nil, err
+		}
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		pause := wait.NextBackOff()
+		l.cfg.Logger.Warn("cannot connect to RabbitMQ; trying again", "role", role, "attempt", attempt, "in", pause, "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// round tries each endpoint once. Its error is permanent only when all are.
+func (l *Link) round(ctx context.Context, role Role) (*connection, error) {
+	var last *ConnectError
+	for _, to := range l.endpoints {
+		c, err := l.connect(ctx, role, to)
+		if err == nil {
+			return c, nil
+		}
+		var failed *ConnectError
+		if errors.As(err, &failed) && (last == nil || last.Permanent) {
+			last = failed
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, last
+}
+
+// keep holds one role's connection: watch it, and when it is gone, dial again.
+func (l *Link) keep(ctx context.Context, role Role, c *connection) {
+	for {
+		l.slots[role].set(c)
+		if ctx.Err() != nil { // Close looked at the slot before c was in it
+			c.close(time.Now().Add(closeGrace))
+		}
+		l.cfg.Logger.Info("connected to RabbitMQ", "server", c.server, "role", role)
+		l.states.Tell(State{At: time.Now(), Role: role, Status: Connected, Server: c.server})
+		c.watch(role)
+		l.slots[role].set(nil)
+		if ctx.Err() != nil {
+			l.states.Tell(State{At: time.Now(), Role: role, Status: Closed, Server: c.server})
+			return
+		}
+		l.cfg.Logger.Warn("connection to RabbitMQ lost; reconnecting", "server", c.server, "role", role, "error", c.err)
+		l.states.Tell(State{At: time.Now(), Role: role, Status: Disconnected, Server: c.server, Err: c.err})
+		next, err := l.dial(ctx, role, false)
+		if err != nil { // only when ctx ended
+			l.states.Tell(State{At: time.Now(), Role: role, Status: Closed})
+			return
+		}
+		c = next
+	}
+}
+
+// Session opens a channel on the connection of that role, waiting for the
+// connection until ctx ends. The caller owns the session and closes it.
+// Errors: ErrClosed after Close, a *UnavailableError when ctx ends first.
+func (l *Link) Session(ctx context.Context, role Role) (*Session, error) {
+	var last error
+	for {
+		c, changed := l.slots[role].get()
+		if c != nil {
+			s, err := c.session(ctx, l.gen.Add(1))
+			if err == nil {
+				return s, nil
+			}
+			last = err
+			if !c.amqp.IsClosed() && ctx.Err() == nil {
+				return nil, fmt.Errorf("link: open a channel on the %s connection to %s: %w", role, c.server, err)
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, &UnavailableError{Role: role, Err: errors.Join(context.Cause(ctx), last)}
+		case <-l.stopping:
+			return nil, ErrClosed
+		}
+	}
+}
+
+// UnavailableError tells that no connection could be had before the caller's
+// ctx ended. Nothing was sent.
+type UnavailableError struct {
+	Role Role
+	Err  error
+}
+
+func (e *UnavailableError) Error() string {
+	return fmt.Sprintf("link: no %s connection in time: %v", e.Role, e.Err)
+}
+
+// Unwrap returns the cause, the ctx's among it.
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// Close says goodbye to the broker, closes both sockets and waits for the
+// link's goroutines. It returns within 3 s or when ctx ends, whichever is
+// first, whatever the broker does; a second call returns nil. What was
+// unacknowledged is redelivered, what was unconfirmed is unknown: close
+// consumers and publishers first.
+func (l *Link) Close(ctx context.Context) error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	l.mu.Unlock()
+	l.stop()
+
+	deadline := time.Now().Add(closeGrace)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	var closing sync.WaitGroup
+	for i := range l.slots {
+		if c, _ := l.slots[i].get(); c != nil {
+			closing.Go(func() { c.close(deadline) })
+			cut := context.AfterFunc(ctx, func() { _ = c.raw.Close() })
+			defer cut()
+		}
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		closing.Wait()
+		l.loops.Wait()
+		l.calls.Wait()
+		l.states.Close()
+		<-l.states.Done()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	case <-time.After(closeGrace + time.Second):
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-time.After(500 * time.Millisecond): // the sockets are closed: all ends now
+		return fmt.Errorf("link: Close: sockets are closed, but a call or a state hook has not returned: %w", errors.Join(context.Cause(ctx), errSlowHook))
+	}
+}
+
+var errSlowHook = errors.New("look for an OnState hook or a call that blocks")
+
+// spawn runs f in a goroutine that Close waits for; false after Close.
+func (l *Link) spawn(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.calls.Go(f)
+	return true
+}
+
+func (s *slot) set(c *connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = c
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *slot) get() (*connection, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current, s.changed
+}

@@ -1,0 +1,26 @@
+// Package dlq buries messages that no retry can help, with the story of why,
+// and lets people look at them, replay them and discard them.
+//
+// [Middleware] publishes the letter: a confirmed copy in the dead-letter queue,
+// and only then the ack of the original.
+//
+//	h := consumer.Chain(ship,
+//		dlq.Middleware(copies, orders, dlq.Config{}),
+//		retry.Middleware(copies, orders, retry.Policy{}),
+//		consumer.Recover(),
+//	)
+//
+// [Queue] works on a dead-letter queue, or on a ladder's unclaimed queue:
+//
+//	q := dlq.Open(l, dlq.QueueConfig{Queue: orders.DeadLetterQueue})
+//	err := q.Look(ctx, func(letter dlq.Letter) error { ... })
+//	report, err := q.Replay(ctx, pub, dlq.ReplayConfig{Select: func(letter dlq.Letter) bool {
+//		return letter.ErrorClass == "*net.OpError"
+//	}})
+//
+// Replay is at-least-once: a letter is acked when its copy is confirmed. A crash
+// in between leaves both, and the copy of the next replay has the same
+// replay-id, by which a consumer can tell.
+//
+// [Parse] makes a [Letter] of any message, our own or not, however broken.
+package dlq

@@ -1,0 +1,155 @@
+package dlq
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hareline/hareline/link"
+)
+
+// QueueConfig of [Open]. Only Queue is required.
+type QueueConfig struct {
+	// Queue is the dead-letter queue, or a ladder's unclaimed queue.
+	Queue string
+
+	// ConsumerTimeout is the broker's consumer_timeout, which AMQP cannot tell.
+	// A look ends within half of it: letters it holds longer would be taken
+	// from it, out of order. 0 means 30 minutes, RabbitMQ's default.
+	ConsumerTimeout time.Duration
+
+	// Prefetch is how many letters one channel holds, at most 20,000 (R 20).
+	// The client buffers that many bodies. 0 means a hundredth of the queue,
+	// at least 500: a larger queue takes more channels.
+	Prefetch int
+
+	// Idle is how long nothing has to come before the queue is asked whether
+	// it is empty. 0 means 500 ms.
+	Idle time.Duration
+
+	// Force looks even if letters could be dropped by it, see UnsafeLookError.
+	Force bool
+
+	// Logger gets what went wrong without changing the result. Nil means
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+const maxPrefetch = 20_000
+
+func (c QueueConfig) withDefaults() QueueConfig {
+	c.ConsumerTimeout = cmp.Or(c.ConsumerTimeout, 30*time.Minute)
+	c.Idle = cmp.Or(c.Idle, 500*time.Millisecond)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func (c QueueConfig) validate() error {
+	switch {
+	case c.Queue == "":
+		return errors.New("dlq: QueueConfig.Queue is empty: name the dead-letter queue")
+	case c.ConsumerTimeout < 0:
+		return fmt.Errorf("dlq: QueueConfig.ConsumerTimeout is %v: set the broker's consumer_timeout, or 0 for its default", c.ConsumerTimeout)
+	case c.Idle < 0:
+		return fmt.Errorf("dlq: QueueConfig.Idle is %v: set it to more than nothing, or 0 for the default", c.Idle)
+	case c.Prefetch < 0 || c.Prefetch > maxPrefetch:
+		return fmt.Errorf("dlq: QueueConfig.Prefetch is %d: set it to at most %d, or 0 for the default", c.Prefetch, maxPrefetch)
+	}
+	return nil
+}
+
+// Queue looks at the letters of one queue, replays and discards them. Its
+// methods are safe for concurrent use, but only one of them works at a time, of
+// all Queues of all programs: the others get a *LockedError.
+//
+// Letters are taken by consumers, with channels of the link's consuming
+// connection, and what is not settled is given back when they close. Meanwhile
+// nobody else sees them. Nothing is lost by that, whenever it ends; the order is
+// kept when the call returns by itself, and may be lost when the process is
+// killed or the link breaks (R 20). Each look counts as a delivery: see
+// UnsafeLookError. A large queue is best looked at over a link of its own, for
+// its letters pass through the connection of the link's consumers.
+//
+// Errors of all methods: *LockedError, *UnsafeLookError, *QueueError,
+// *IncompleteError, and the cause of a ctx that ended. All of them end with ctx,
+// up to 10 s later when channels have to be closed in order over a slow link.
+type Queue struct {
+	link *link.Link
+	cfg  QueueConfig
+	err  error
+}
+
+// Open makes a Queue; it does no I/O. A wrong cfg is reported by every method.
+func Open(l *link.Link, cfg QueueConfig) *Queue {
+	return &Queue{link: l, cfg: cfg.withDefaults(), err: cfg.validate()}
+}
+
+// Look shows the letters that were in the queue when it began, oldest first, to
+// f, one at a time. All of them stay. f's error ends the look and is returned,
+// except ErrStop, which ends it without one. While f works, letters wait in
+// memory, up to the prefetch.
+func (q *Queue) Look(ctx context.Context, f func(Letter) error) error {
+	_, err := q.scan(ctx, func(_ *scan, t taken) (action, error) {
+		return keep, f(t.letter)
+	})
+	return err
+}
+
+// Discard removes the letters that selected says true of, for good, and returns
+// how many.
+func (q *Queue) Discard(ctx context.Context, selected func(Letter) bool) (Report, error) {
+	return q.scan(ctx, func(s *scan, t taken) (action, error) {
+		if !selected(t.letter) {
+			return keep, nil
+		}
+		s.report.Discarded++
+		return remove, nil
+	})
+}
+
+// Count is how many letters lie in the queue, those not counted that somebody
+// is looking at.
+func (q *Queue) Count(ctx context.Context) (int, error) {
+	if q.err != nil {
+		return 0, q.err
+	}
+	return q.count(ctx)
+}
+
+func (q *Queue) count(ctx context.Context) (int, error) {
+	s, err := q.link.Session(ctx, link.Consuming)
+	if err != nil {
+		return 0, &QueueError{Queue: q.cfg.Queue, Doing: "count its letters", Err: err}
+	}
+	defer q.closeSession(ctx, s)
+	var state amqp.Queue
+	err = s.Do(ctx, func(ch *amqp.Channel) (err error) {
+		state, err = ch.QueueDeclarePassive(q.cfg.Queue, true, false, false, false, nil)
+		return err
+	})
+	if err != nil {
+		return 0, &QueueError{Queue: q.cfg.Queue, Doing: "count its letters", Err: err}
+	}
+	return state.Messages, nil
+}
+
+// closeGrace is how long closing may take when ctx is over: order is worth it.
+const closeGrace = 10 * time.Second
+
+// closeSession closes a session whatever became of ctx, and waits for the
+// broker's answer.
+func (q *Queue) closeSession(ctx context.Context, s *link.Session) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+	defer cancel()
+	if err := s.Close(ctx); err != nil {
+		q.cfg.Logger.WarnContext(ctx, "dlq: a channel could not be closed; its letters are back when the connection ends",
+			slog.String("queue", q.cfg.Queue), slog.Any("error", err))
+	}
+}

@@ -1,0 +1,222 @@
+package dlq
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hareline/hareline/internal/verdict"
+	"github.com/hareline/hareline/story"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// ReplayConfig says which letters go back, and where. The zero value replays all
+// of them to the queues they failed in.
+type ReplayConfig struct {
+	// Select says which letters; nil means all.
+	Select func(Letter) bool
+
+	// To is a queue to replay to in place of the one a letter failed in. It
+	// must exist.
+	To string
+
+	// Limit is the most letters to replay, the oldest first; 0 means all.
+	Limit int
+
+	// Window is how many replays may be under way at once. 0 means 256.
+	Window int
+}
+
+// ErrNoTarget is in the Failure of a letter of which nothing tells the queue it
+// failed in. Give ReplayConfig.To.
+var ErrNoTarget = errors.New("dlq: nothing tells which queue the letter failed in: give ReplayConfig.To")
+
+// Replay publishes each selected letter to the queue it failed in, over the
+// default exchange, and removes it here once the copy is confirmed. Others stay.
+// The copy starts a new life: no attempts, no death and no expiry in its story,
+// its origin kept, its replay-count one up.
+//
+// It is at-least-once. When the process dies between confirm and ack, the letter
+// is still here and its copy in the queue; the next replay makes another, and
+// both carry the same replay-id. Letters that fail again and come back while the
+// replay runs are not replayed again.
+//
+// A letter whose copy is not confirmed stays, and is a Failure in the report; so
+// is one without a target. Replay's own error says that it ended early. pub must
+// publish mandatory; (*confirm.Publisher) does.
+//
+// When ctx ends, no further letter is taken; replays under way have 5 s more.
+func (q *Queue) Replay(ctx context.Context, pub Starter, cfg ReplayConfig) (Report, error) {
+	if cfg.Limit < 0 || cfg.Window < 0 {
+		return Report{}, fmt.Errorf("dlq: ReplayConfig.Limit is %d and Window %d: neither may be negative", cfg.Limit, cfg.Window)
+	}
+	r := &replay{pub: pub, cfg: cfg, queue: q.cfg.Queue}
+	ctx2, cancel := graced(ctx)
+	defer cancel()
+	return q.scan(ctx, func(s *scan, t taken) (action, error) {
+		s.flight.window = cmp.Or(cfg.Window, 256)
+		return r.visit(ctx2, s, t)
+	})
+}
+
+// replayGrace is how long replays under way may take after ctx ended: each one
+// that is confirmed and acked is one duplicate less.
+const replayGrace = 5 * time.Second
+
+// graced ends replayGrace after ctx.
+func graced(ctx context.Context) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(replayGrace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel(context.Cause(ctx))
+		case <-late.Done():
+		}
+	})
+	return late, func() {
+		stop()
+		cancel(context.Canceled)
+	}
+}
+
+type replay struct {
+	pub     Starter
+	cfg     ReplayConfig
+	queue   string
+	started int
+}
+
+func (r *replay) visit(ctx context.Context, s *scan, t taken) (action, error) {
+	if r.cfg.Limit > 0 && r.started >= r.cfg.Limit {
+		s.report.Kept++ // the one that ends the scan; the rest is not even seen
+		return later, ErrStop
+	}
+	if r.cfg.Select != nil && !r.cfg.Select(t.letter) {
+		return keep, nil
+	}
+	r.started++
+	target := cmp.Or(r.cfg.To, t.letter.Queue)
+	if target == "" {
+		s.report.fail(t.letter.ID, ErrNoTarget, false)
+		s.keepAfterAll(t)
+		return later, nil
+	}
+	msg, _ := story.Copy(t.letter.Delivery, rebirth(t.letter, r.queue, target), 0)
+	s.flight.add(s, t, r.pub.Start(ctx, "", target, msg))
+	return later, nil
+}
+
+// rebirth is the story of a replayed copy in the target queue.
+func rebirth(l Letter, from, target string) story.Story {
+	s := l.Story
+	if s.OriginQueue != l.Queue || l.Queue == "" { // foreign, or it failed where its story does not tell of
+		s = story.Story{
+			OriginExchange: l.exchange, OriginKey: l.key,
+			OriginPriority: l.Delivery.Priority, OriginUserID: l.Delivery.UserId,
+			ReplayCount: s.ReplayCount,
+		}
+	}
+	if s.OriginExchange == "" && s.OriginKey == "" {
+		s.OriginKey = target // published to the queue by its name
+	}
+	s = s.Alive()
+	s.OriginQueue = target
+	s.ReplayID = digest(from, l.ID, instant(l.DeadAt), fmt.Sprint(s.ReplayCount))
+	s.ReplayCount++
+	return s
+}
+
+// flight holds the replays under way, in the order they were started.
+type flight struct {
+	window int
+	queue  []flying
+}
+
+type flying struct {
+	taken
+	pending verdict.Pending
+}
+
+func (f *flight) empty() bool { return len(f.queue) == 0 }
+
+func (f *flight) full() bool { return len(f.queue) > 0 && len(f.queue) >= f.window }
+
+// next is closed when the oldest one has an outcome; nil, which is never, when
+// there is none.
+func (f *flight) next() <-chan struct{} {
+	if f.empty() {
+		return nil
+	}
+	return f.queue[0].pending.Done()
+}
+
+func (f *flight) add(s *scan, t taken, err error) {
+	if p, ok := verdict.AsPending(err); ok {
+		f.queue = append(f.queue, flying{t, p})
+		return
+	}
+	if err == nil {
+		err = errors.New("dlq: the publisher's Start returned nil, which says nothing about the copy: return a pending error or a final one")
+	}
+	s.conclude(t, err)
+}
+
+// settle takes the outcome of the oldest one, which must be done.
+func (f *flight) settle(s *scan) {
+	first := f.queue[0]
+	f.queue = f.queue[1:]
+	outcome := first.pending.Outcome()
+	if p, ok := verdict.AsPending(outcome); ok {
+		f.queue = append([]flying{{first.taken, p}}, f.queue...)
+		return
+	}
+	s.conclude(first.taken, outcome)
+}
+
+// conclude removes a letter whose copy is confirmed; any other stays.
+func (s *scan) conclude(t taken, outcome error) {
+	if outcome != nil {
+		s.report.fail(t.letter.ID, outcome, maybeStored(outcome))
+		s.keepAfterAll(t)
+		return
+	}
+	if err := t.ack(); err != nil {
+		s.report.fail(t.letter.ID, err, true)
+		s.keepAfterAll(t)
+		return
+	}
+	s.report.Replayed++
+}
+
+// maybeStored: a copy that was refused or not sent is not there; any other
+// outcome leaves it open.
+func maybeStored(outcome error) bool {
+	var (
+		refused  interface{ Refused() (int, string) }
+		returned *amqp.Error
+	)
+	return !errors.As(outcome, &refused) && !errors.As(outcome, &returned)
+}
+
+// land waits for what is in flight when the scan ends, whatever ended it; the
+// publishes end by themselves soon after ctx.
+func (f *flight) land(ctx context.Context, s *scan) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	for !f.empty() {
+		select {
+		case <-f.next():
+			f.settle(s)
+		case <-ctx.Done():
+			for _, t := range f.queue {
+				s.report.fail(t.letter.ID, context.Cause(ctx), true)
+			}
+			f.queue = nil
+		}
+	}
+}

@@ -1,0 +1,263 @@
+package dlq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hareline/hareline/link"
+)
+
+// action is what becomes of a letter that was looked at.
+type action uint8
+
+const (
+	keep   action = iota // give it back when the scan ends
+	remove               // ack it now
+	later                // it was handed to flight, which settles it
+)
+
+// taken is a letter with what settles it.
+type taken struct {
+	letter Letter
+	tag    uint64
+	from   *link.Session
+}
+
+// scan is one walk over the letters that were in the queue at its start: the one
+// implementation under Look, Discard and Replay.
+//
+// A channel holds the letters that are kept. When as many are kept as it may
+// hold, and nothing of it is in flight, the next channel takes the next ones; in
+// the end they are closed in the order in which they took, and only that leaves
+// the queue's order as it was (R 20). No consumer is cancelled for the same
+// reason (R 8).
+//
+// A letter that failed again after its replay comes back behind the end: the
+// scan ends after as many letters as there were.
+type scan struct {
+	q        *Queue
+	prefetch int
+	began    time.Time
+	visit    func(*scan, taken) (action, error)
+	flight   flight
+	lock     *link.Session
+	sources  []*source
+	report   Report
+}
+
+// source is one channel with its consumer.
+type source struct {
+	session    *link.Session
+	deliveries <-chan amqp.Delivery
+	kept       int
+}
+
+func (q *Queue) scan(ctx context.Context, visit func(*scan, taken) (action, error)) (Report, error) {
+	if q.err != nil {
+		return Report{}, q.err
+	}
+	lock, err := q.lock(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	defer q.closeSession(ctx, lock)
+	total, err := q.count(ctx)
+	if err != nil || total == 0 {
+		return Report{}, err
+	}
+	if !q.cfg.Force {
+		if err := q.probe(ctx); err != nil {
+			return Report{Total: total}, err
+		}
+	}
+	s := &scan{q: q, visit: visit, lock: lock, began: time.Now(), prefetch: q.cfg.Prefetch, report: Report{Total: total}}
+	if s.prefetch == 0 {
+		s.prefetch = min(max(500, total/100), maxPrefetch)
+	}
+	err = s.run(ctx)
+	if errors.Is(err, ErrStop) {
+		err = nil
+	}
+	return s.report, err
+}
+
+// run walks, and leaves nothing taken, in flight or open whatever happens.
+func (s *scan) run(ctx context.Context) (err error) {
+	defer func() {
+		s.flight.land(ctx, s)
+		for _, src := range s.sources {
+			s.q.closeSession(ctx, src.session)
+			src.drain(ctx)
+		}
+	}()
+	for s.report.Seen < s.report.Total {
+		src, err := s.open(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.exhaust(ctx, src); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *scan) open(ctx context.Context) (*source, error) {
+	session, err := s.q.link.Session(ctx, link.Consuming)
+	if err != nil {
+		return nil, s.failure("open a channel", err)
+	}
+	src := &source{session: session}
+	s.sources = append(s.sources, src)
+	err = session.Do(ctx, func(ch *amqp.Channel) error {
+		if err := ch.Qos(s.prefetch, 0, false); err != nil {
+			return err
+		}
+		deliveries, err := ch.Consume(s.q.cfg.Queue, "", false, false, false, false, nil)
+		src.deliveries = deliveries
+		return err
+	})
+	if err != nil {
+		return nil, s.failure("consume", err)
+	}
+	return src, nil
+}
+
+// exhaust takes letters from one source until all are seen, or it holds as many
+// kept ones as it may.
+func (s *scan) exhaust(ctx context.Context, src *source) error {
+	deadline := time.NewTimer(time.Until(s.began.Add(s.q.cfg.ConsumerTimeout / 2)))
+	defer deadline.Stop()
+	idle := time.NewTimer(s.q.cfg.Idle)
+	defer idle.Stop()
+	quiet := 0
+	for s.report.Seen < s.report.Total && src.kept < s.prefetch {
+		deliveries := src.deliveries
+		if s.flight.full() {
+			deliveries = nil
+		}
+		select {
+		case d, ok := <-deliveries:
+			if !ok {
+				return s.failure("read letters", s.why(src))
+			}
+			if err := s.take(src, d); err != nil {
+				return err
+			}
+			quiet = 0
+			idle.Reset(s.q.cfg.Idle)
+		case <-s.flight.next():
+			s.flight.settle(s)
+			idle.Reset(s.q.cfg.Idle)
+		case <-idle.C:
+			quiet++
+			if over, err := s.idle(ctx, quiet); over || err != nil {
+				return err
+			}
+			idle.Reset(s.q.cfg.Idle)
+		case <-s.lock.Done():
+			return s.failure("hold the lock", s.lock.Err())
+		case <-deadline.C:
+			return s.incomplete("half of the consumer timeout is over")
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// take shows one letter to the visitor and does what it says.
+func (s *scan) take(src *source, d amqp.Delivery) error {
+	t := taken{letter: Parse(d), tag: d.DeliveryTag, from: src.session}
+	s.report.Seen++
+	act, err := s.visit(s, t)
+	if act == remove && err == nil {
+		if err := t.ack(); err != nil {
+			s.report.Discarded--
+			s.report.fail(t.letter.ID, err, false)
+			return s.failure("remove a letter", err)
+		}
+		return nil
+	}
+	if act == keep {
+		s.report.Kept++
+		src.kept++
+	}
+	return err
+}
+
+func (t taken) ack() error { return t.from.Channel().Ack(t.tag, false) }
+
+// keepAfterAll counts a letter that was in flight and stays.
+func (s *scan) keepAfterAll(t taken) {
+	for _, src := range s.sources {
+		if src.session == t.from {
+			src.kept++
+		}
+	}
+}
+
+// maxQuiet is how many idle times a queue may have letters and deliver none.
+const maxQuiet = 20
+
+// idle judges a silence: over when the queue is empty, for the count at the
+// start may include letters that somebody else took.
+func (s *scan) idle(ctx context.Context, quiet int) (over bool, err error) {
+	if !s.flight.empty() {
+		return false, nil
+	}
+	ready, err := s.q.count(ctx)
+	switch {
+	case err != nil:
+		return false, err
+	case ready == 0:
+		s.report.Total = s.report.Seen
+		return true, nil
+	case quiet >= maxQuiet:
+		return false, s.incomplete(fmt.Sprintf("%d letters are ready, but none is delivered: another consumer may hold the queue (exclusive, single active consumer)", ready))
+	}
+	return false, nil
+}
+
+func (s *scan) why(src *source) error {
+	if err := src.session.Err(); err != nil {
+		return err
+	}
+	return errors.New("the broker cancelled the consumer: the queue was deleted, or its leader moved")
+}
+
+func (s *scan) failure(doing string, err error) error {
+	return &QueueError{
+		Queue: s.q.cfg.Queue,
+		Doing: fmt.Sprintf("%s, after %d of %d letters", doing, s.report.Seen, s.report.Total),
+		Err:   err,
+	}
+}
+
+func (s *scan) incomplete(reason string) error {
+	return &IncompleteError{Queue: s.q.cfg.Queue, Seen: s.report.Seen, Total: s.report.Total, After: time.Since(s.began), Reason: reason}
+}
+
+// drain empties the client's buffer of a closed channel, for its goroutine waits
+// until somebody does.
+func (src *source) drain(ctx context.Context) {
+	if src.deliveries == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+	defer cancel()
+	for {
+		select {
+		case _, ok := <-src.deliveries:
+			if !ok {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}

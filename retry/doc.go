@@ -1,0 +1,20 @@
+// Package retry is the middleware that gives a failed message another try
+// later, without holding a worker, the queue or the messages behind it.
+//
+//	h := consumer.Chain(ship,
+//		dlq.Middleware(copies, orders, dlq.Config{}),
+//		retry.Middleware(copies, orders, retry.Policy{MaxRetries: 5}),
+//		consumer.Recover(),
+//	)
+//
+// An error of the handler is classified ([Classify]). A transient one makes a
+// copy of the message, with its story counted up, on the delay ladder; the copy
+// comes back to the queue that failed, not to the exchange, so other
+// subscribers do not see it again. The original is acked when the copy is
+// confirmed. Everything else, and the failure of the last attempt, becomes a
+// [*DeadError] for the middleware above, which buries the message.
+//
+// Retries are bounded always: there is no policy that tries for ever. Delivery
+// is at-least-once: a crash between the copy and the ack leaves both, so the
+// number of attempts is bounded for each copy, not for the two together.
+package retry

@@ -1,0 +1,134 @@
+package retry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hareline/hareline/internal/verdict"
+	"github.com/hareline/hareline/story"
+	"github.com/hareline/hareline/topology"
+)
+
+// Starter publishes without waiting for the outcome: it returns an error that
+// is pending (Done, Outcome), or the final outcome; never nil.
+// (*confirm.Publisher).Start is one.
+type Starter interface {
+	Start(ctx context.Context, exchange, key string, msg amqp.Publishing) error
+}
+
+// Middleware parks messages whose handler failed transiently. copies publishes
+// nothing but copies and has a window as large as the prefetch, so that user
+// code cannot hold them up (R 18). w is the queue that is consumed, p the policy.
+//
+// What it returns for an error of the handler:
+//   - a pending error when a copy is under way. Its outcome is nil, or an error
+//     by which the consumer keeps the delivery and publishes the same copy again
+//     (nacked, returned, unsent, unknown, 403, 404), or one by which it rejects
+//     the delivery or holds it aside (no time can mend the copy).
+//   - a *DeadError when there is no further attempt.
+//   - the error itself when the consumer is shutting down: that is no verdict,
+//     the delivery is given back and nothing counted (R 1).
+//
+// A pending error from the handler itself (it forwards the message with Start)
+// is waited for, and its failed outcome classified like any error. A delivery
+// whose story is broken is not handled at all: *DeadError, malformed.
+//
+// The handler must not change the delivery's Body and Headers: the copy is made
+// of them. Without copies or a queue, every delivery fails with an error that
+// says so, unhandled.
+func Middleware(copies Starter, w topology.Work, p Policy) func(func(context.Context, amqp.Delivery) error) func(context.Context, amqp.Delivery) error {
+	m := &middleware{copies: copies, work: w, policy: p.withDefaults()}
+	return func(next func(context.Context, amqp.Delivery) error) func(context.Context, amqp.Delivery) error {
+		if copies == nil || w.Queue == "" {
+			return func(context.Context, amqp.Delivery) error { return errConfig }
+		}
+		return func(ctx context.Context, d amqp.Delivery) error { return m.handle(ctx, d, next) }
+	}
+}
+
+var errConfig = errors.New("retry: Middleware needs a publisher for copies and a topology.Work with a queue: pass both, as topology.WorkQueue makes the latter")
+
+type middleware struct {
+	copies Starter
+	work   topology.Work
+	policy Policy
+}
+
+func (m *middleware) handle(ctx context.Context, d amqp.Delivery, next func(context.Context, amqp.Delivery) error) error {
+	s, err := story.Of(d, m.work.Queue, time.Now())
+	if err != nil {
+		return m.dead(s, story.ReasonMalformed, err)
+	}
+	return m.judge(ctx, d, s, next(ctx, d))
+}
+
+// judge turns the handler's error, or the failed outcome of its own copy, into
+// ours.
+func (m *middleware) judge(ctx context.Context, d amqp.Delivery, s story.Story, err error) error {
+	if err == nil || verdict.IsShutdown(ctx) {
+		return err
+	}
+	if p, ok := verdict.AsPending(err); ok {
+		return verdict.Then(p, func(outcome error) error { return m.judge(ctx, d, s, outcome) })
+	}
+	if _, ok := verdict.AsAgain(err); ok {
+		return err
+	}
+	if _, ok := verdict.AsReject(err); ok {
+		return err
+	}
+	round := func(delay time.Duration) time.Duration {
+		_, _, actual := m.work.Park(delay)
+		return actual
+	}
+	decided := decide(time.Now(), s, err, m.policy, round)
+	if !decided.park() {
+		return m.dead(s, decided.reason, err)
+	}
+	return m.park(ctx, d, decided, err)
+}
+
+func (m *middleware) dead(s story.Story, reason string, err error) error {
+	return &DeadError{Reason: reason, Attempt: s.RetryCount + 1, Of: max(m.policy.MaxRetries, s.RetryCount) + 1, Err: err}
+}
+
+// park starts the copy. The original is settled by the copy's outcome.
+func (m *middleware) park(ctx context.Context, d amqp.Delivery, decided decision, cause error) error {
+	exchange, key, actual := m.work.Park(decided.delay)
+	msg, dropped := story.Copy(d, decided.story, 0)
+	m.log(ctx, msg.MessageId, decided, actual, dropped)
+	copied := verdict.Copy{
+		Starter:  m.copies,
+		Exchange: exchange,
+		Key:      key,
+		Message:  msg,
+		Timeout:  m.policy.CopyTimeout,
+		Backstop: m.work.Backstop(),
+		Text:     fmt.Sprintf("retry %d of %d of a message of queue %q in %v", decided.story.RetryCount, decided.story.RetryMax, m.work.Queue, actual),
+		Cause:    cause,
+	}
+	return copied.Start(ctx)
+}
+
+func (m *middleware) log(ctx context.Context, id string, decided decision, actual time.Duration, dropped []string) {
+	log := m.policy.Logger.With(
+		slog.String("queue", m.work.Queue),
+		slog.String("message_id", id),
+		slog.Int("retry", decided.story.RetryCount),
+		slog.Int("retry_max", decided.story.RetryMax),
+		slog.Duration("delay", actual),
+		slog.String("error", decided.story.LastError),
+	)
+	if actual < decided.delay {
+		log.WarnContext(ctx, "retry: the delay is longer than the ladder reaches and was cut", slog.Duration("wanted", decided.delay))
+	}
+	if len(dropped) > 0 {
+		log.WarnContext(ctx, "retry: headers did not fit the copy and were dropped", slog.Any("headers", dropped))
+	}
+	log.InfoContext(ctx, "retry: message parked")
+}

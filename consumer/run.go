@@ -232,12 +232,21 @@ func (r *runner) subscribe(ctx context.Context, n int) (*session, error) {
 		var refused *amqp.Error
 		closed := sess.Err()
 		closeSession(sess)
-		if errors.As(err, &refused) && refused.Server && refused.Code != amqp.ConnectionForced {
+		if errors.As(err, &refused) && refused.Server && isRefusal(refused.Code) {
 			return nil, &SubscribeError{Queue: r.cfg.Queue, Err: err}
 		}
 		return nil, errors.Join(err, closed)
 	}
 	return newSession(r, sess, deliveries), nil
+}
+
+// isRefusal tells an answer to our subscription from the end of a connection.
+func isRefusal(code int) bool {
+	switch code {
+	case amqp.AccessRefused, amqp.NotFound, amqp.ResourceLocked, amqp.PreconditionFailed, amqp.NotAllowed, amqp.NotImplemented:
+		return true
+	}
+	return false
 }
 
 func closeSession(sess *link.Session) {

@@ -43,7 +43,7 @@ func (q *Queue) lock(ctx context.Context) (*link.Session, error) {
 	if err == nil {
 		return s, nil
 	}
-	q.closeSession(ctx, s)
+	q.release(ctx, s)
 	if held(err) {
 		return nil, &LockedError{Queue: q.cfg.Queue, Lock: name, Err: err}
 	}
@@ -56,6 +56,9 @@ func held(err error) bool {
 	var e *amqp.Error
 	if !errors.As(err, &e) {
 		return false
+	}
+	if e.Code == amqp.NotFound { // declared while its owner was just letting it go
+		return true
 	}
 	return e.Code == amqp.ResourceLocked || e.Code == amqp.AccessRefused && strings.Contains(e.Reason, "exclusive use")
 }

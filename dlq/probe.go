@@ -62,7 +62,7 @@ func (q *Queue) declare(ctx context.Context, args amqp.Table) error {
 	if err != nil {
 		return err
 	}
-	defer q.closeSession(ctx, s)
+	defer q.release(ctx, s)
 	return s.Do(ctx, func(ch *amqp.Channel) error {
 		_, err := ch.QueueDeclare(q.cfg.Queue, true, false, false, false, args)
 		return err

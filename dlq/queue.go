@@ -79,7 +79,7 @@ func (c QueueConfig) validate() error {
 //
 // Errors of all methods: *LockedError, *UnsafeLookError, *QueueError,
 // *IncompleteError, and the cause of a ctx that ended. All of them end with ctx,
-// up to 10 s later when channels have to be closed in order over a slow link.
+// up to 20 s later when channels have to be closed in order over a slow link.
 type Queue struct {
 	link *link.Link
 	cfg  QueueConfig
@@ -96,7 +96,7 @@ func Open(l *link.Link, cfg QueueConfig) *Queue {
 // except ErrStop, which ends it without one. While f works, letters wait in
 // memory, up to the prefetch.
 func (q *Queue) Look(ctx context.Context, f func(Letter) error) error {
-	_, err := q.scan(ctx, func(_ *scan, t taken) (action, error) {
+	_, err := q.scan(ctx, 0, func(_ *scan, t taken) (action, error) {
 		return keep, f(t.letter)
 	})
 	return err
@@ -105,7 +105,7 @@ func (q *Queue) Look(ctx context.Context, f func(Letter) error) error {
 // Discard removes the letters that selected says true of, for good, and returns
 // how many.
 func (q *Queue) Discard(ctx context.Context, selected func(Letter) bool) (Report, error) {
-	return q.scan(ctx, func(s *scan, t taken) (action, error) {
+	return q.scan(ctx, 0, func(s *scan, t taken) (action, error) {
 		if !selected(t.letter) {
 			return keep, nil
 		}
@@ -128,7 +128,7 @@ func (q *Queue) count(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, &QueueError{Queue: q.cfg.Queue, Doing: "count its letters", Err: err}
 	}
-	defer q.closeSession(ctx, s)
+	defer q.release(ctx, s)
 	var state amqp.Queue
 	err = s.Do(ctx, func(ch *amqp.Channel) (err error) {
 		state, err = ch.QueueDeclarePassive(q.cfg.Queue, true, false, false, false, nil)
@@ -141,13 +141,17 @@ func (q *Queue) count(ctx context.Context) (int, error) {
 }
 
 // closeGrace is how long closing may take when ctx is over: order is worth it.
-const closeGrace = 10 * time.Second
+const closeGrace = 20 * time.Second
 
-// closeSession closes a session whatever became of ctx, and waits for the
-// broker's answer.
-func (q *Queue) closeSession(ctx context.Context, s *link.Session) {
+// release closes a session whatever became of ctx.
+func (q *Queue) release(ctx context.Context, s *link.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
 	defer cancel()
+	q.closeSession(ctx, s)
+}
+
+// closeSession closes a session and waits for the broker's answer.
+func (q *Queue) closeSession(ctx context.Context, s *link.Session) {
 	if err := s.Close(ctx); err != nil {
 		q.cfg.Logger.WarnContext(ctx, "dlq: a channel could not be closed; its letters are back when the connection ends",
 			slog.String("queue", q.cfg.Queue), slog.Any("error", err))

@@ -9,8 +9,6 @@ import (
 
 	"github.com/hareline/hareline/internal/verdict"
 	"github.com/hareline/hareline/story"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // ReplayConfig says which letters go back, and where. The zero value replays all
@@ -41,7 +39,7 @@ var ErrNoTarget = errors.New("dlq: nothing tells which queue the letter failed i
 //
 // It is at-least-once. When the process dies between confirm and ack, the letter
 // is still here and its copy in the queue; the next replay makes another, and
-// both carry the same replay-id. Letters that fail again and come back while the
+// both carry the same replay-id, unless the letter has no message-id. Letters that fail again and come back while the
 // replay runs are not replayed again.
 //
 // A letter whose copy is not confirmed stays, and is a Failure in the report; so
@@ -50,15 +48,17 @@ var ErrNoTarget = errors.New("dlq: nothing tells which queue the letter failed i
 //
 // When ctx ends, no further letter is taken; replays under way have 5 s more.
 func (q *Queue) Replay(ctx context.Context, pub Starter, cfg ReplayConfig) (Report, error) {
-	if cfg.Limit < 0 || cfg.Window < 0 {
+	switch {
+	case pub == nil:
+		return Report{}, errors.New("dlq: Replay needs a publisher: pass one of confirm.Open")
+	case cfg.Limit < 0 || cfg.Window < 0:
 		return Report{}, fmt.Errorf("dlq: ReplayConfig.Limit is %d and Window %d: neither may be negative", cfg.Limit, cfg.Window)
 	}
 	r := &replay{pub: pub, cfg: cfg, queue: q.cfg.Queue}
-	ctx2, cancel := graced(ctx)
+	publishing, cancel := graced(ctx)
 	defer cancel()
-	return q.scan(ctx, func(s *scan, t taken) (action, error) {
-		s.flight.window = cmp.Or(cfg.Window, 256)
-		return r.visit(ctx2, s, t)
+	return q.scan(ctx, cmp.Or(cfg.Window, 256), func(s *scan, t taken) (action, error) {
+		return r.visit(publishing, s, t)
 	})
 }
 
@@ -126,7 +126,10 @@ func rebirth(l Letter, from, target string) story.Story {
 	}
 	s = s.Alive()
 	s.OriginQueue = target
-	s.ReplayID = digest(from, l.ID, instant(l.DeadAt), fmt.Sprint(s.ReplayCount))
+	s.ReplayID = ""
+	if l.Delivery.MessageId != "" { // without one, two letters may share an ID: better a duplicate unmarked than a loss
+		s.ReplayID = digest(from, l.ID, instant(l.DeadAt), fmt.Sprint(s.ReplayCount))
+	}
 	s.ReplayCount++
 	return s
 }
@@ -193,14 +196,17 @@ func (s *scan) conclude(t taken, outcome error) {
 	s.report.Replayed++
 }
 
-// maybeStored: a copy that was refused or not sent is not there; any other
-// outcome leaves it open.
+// maybeStored: an outcome says by Unknown() bool whether the copy may be there
+// all the same; a refused one is not; of others nothing is known.
 func maybeStored(outcome error) bool {
 	var (
-		refused  interface{ Refused() (int, string) }
-		returned *amqp.Error
+		unknown interface{ Unknown() bool }
+		refused interface{ Refused() (int, string) }
 	)
-	return !errors.As(outcome, &refused) && !errors.As(outcome, &returned)
+	if errors.As(outcome, &unknown) {
+		return unknown.Unknown()
+	}
+	return !errors.As(outcome, &refused)
 }
 
 // land waits for what is in flight when the scan ends, whatever ended it; the

@@ -56,7 +56,7 @@ type source struct {
 	kept       int
 }
 
-func (q *Queue) scan(ctx context.Context, visit func(*scan, taken) (action, error)) (Report, error) {
+func (q *Queue) scan(ctx context.Context, window int, visit func(*scan, taken) (action, error)) (Report, error) {
 	if q.err != nil {
 		return Report{}, q.err
 	}
@@ -64,7 +64,7 @@ func (q *Queue) scan(ctx context.Context, visit func(*scan, taken) (action, erro
 	if err != nil {
 		return Report{}, err
 	}
-	defer q.closeSession(ctx, lock)
+	defer q.release(ctx, lock)
 	total, err := q.count(ctx)
 	if err != nil || total == 0 {
 		return Report{}, err
@@ -74,7 +74,7 @@ func (q *Queue) scan(ctx context.Context, visit func(*scan, taken) (action, erro
 			return Report{Total: total}, err
 		}
 	}
-	s := &scan{q: q, visit: visit, lock: lock, began: time.Now(), prefetch: q.cfg.Prefetch, report: Report{Total: total}}
+	s := &scan{q: q, visit: visit, lock: lock, began: time.Now(), prefetch: q.cfg.Prefetch, flight: flight{window: window}, report: Report{Total: total}}
 	if s.prefetch == 0 {
 		s.prefetch = min(max(500, total/100), maxPrefetch)
 	}
@@ -89,6 +89,8 @@ func (q *Queue) scan(ctx context.Context, visit func(*scan, taken) (action, erro
 func (s *scan) run(ctx context.Context) (err error) {
 	defer func() {
 		s.flight.land(ctx, s)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+		defer cancel()
 		for _, src := range s.sources {
 			s.q.closeSession(ctx, src.session)
 			src.drain(ctx)
@@ -201,8 +203,12 @@ func (s *scan) keepAfterAll(t taken) {
 	}
 }
 
-// maxQuiet is how many idle times a queue may have letters and deliver none.
-const maxQuiet = 20
+// How many idle times in a row mean something: an empty queue whose last letters
+// would have come by now, and one that has letters and delivers none.
+const (
+	quietEnd   = 2
+	quietStall = 20
+)
 
 // idle judges a silence: over when the queue is empty, for the count at the
 // start may include letters that somebody else took.
@@ -214,10 +220,10 @@ func (s *scan) idle(ctx context.Context, quiet int) (over bool, err error) {
 	switch {
 	case err != nil:
 		return false, err
-	case ready == 0:
+	case ready == 0 && quiet >= quietEnd:
 		s.report.Total = s.report.Seen
 		return true, nil
-	case quiet >= maxQuiet:
+	case ready > 0 && quiet >= quietStall:
 		return false, s.incomplete(fmt.Sprintf("%d letters are ready, but none is delivered: another consumer may hold the queue (exclusive, single active consumer)", ready))
 	}
 	return false, nil
@@ -248,8 +254,6 @@ func (src *source) drain(ctx context.Context) {
 	if src.deliveries == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
-	defer cancel()
 	for {
 		select {
 		case _, ok := <-src.deliveries:

@@ -28,19 +28,19 @@ func TestRings(t *testing.T) {
 		t    Topology
 		ring string // "" is none
 	}{
-		"TTL into itself":          {queues(waiting("w").to("w")), "w -> w"},
-		"TTL, TTL":                 {queues(waiting("w").to("r"), waiting("r").to("w")), "w -> r -> w"},
-		"limit, TTL":               {queues(Queue{Name: "w", DeliveryLimit: 3}.to("r"), waiting("r").to("w")), "w -> r -> w"},
-		"default limit, TTL":       {queues(Queue{Name: "w"}.to("r"), waiting("r").to("w")), "w -> r -> w"},
-		"dropped head, TTL":        {queues(Queue{Name: "w", Type: Classic, MaxLength: 5, Overflow: DropHead}.to("r"), waiting("r").to("w")), "w -> r -> w"},
-		"classic with TTL":         {queues(Queue{Name: "w", Type: Classic, TTL: time.Second}.to("r"), waiting("r").to("w")), "w -> r -> w"},
-		"three":                    {queues(waiting("a").to("b"), waiting("b").to("c"), waiting("c").to("a")), "a -> b -> c -> a"},
-		"reject, TTL":              {queues(rejecting("w").to("r"), waiting("r").to("w")), ""},
-		"unlimited, TTL":           {queues(Queue{Name: "w", DeliveryLimit: Unlimited}.to("r"), waiting("r").to("w")), ""},
-		"into a box":               {queues(waiting("w").to("box"), Queue{Name: "box"}), ""},
-		"a lead into a ring":       {queues(waiting("lead").to("w"), waiting("w").to("w")), "w -> w"},
-		"key kept through a hop":   {keptKey("back"), "w -> r -> w"},
-		"key kept, goes elsewhere": {keptKey("other"), ""},
+		"TTL into itself":        {queues(waiting("w").to("w")), "w -> w"},
+		"TTL, TTL":               {queues(waiting("w").to("r"), waiting("r").to("w")), "w -> r -> w"},
+		"limit, TTL":             {queues(Queue{Name: "w", DeliveryLimit: 3}.to("r"), waiting("r").to("w")), "w -> r -> w"},
+		"default limit, TTL":     {queues(Queue{Name: "w"}.to("r"), waiting("r").to("w")), "w -> r -> w"},
+		"dropped head, TTL":      {queues(Queue{Name: "w", Type: Classic, MaxLength: 5, Overflow: DropHead}.to("r"), waiting("r").to("w")), "w -> r -> w"},
+		"classic with TTL":       {queues(Queue{Name: "w", Type: Classic, TTL: time.Second}.to("r"), waiting("r").to("w")), "w -> r -> w"},
+		"three":                  {queues(waiting("a").to("b"), waiting("b").to("c"), waiting("c").to("a")), "a -> b -> c -> a"},
+		"reject, TTL":            {queues(rejecting("w").to("r"), waiting("r").to("w")), ""},
+		"unlimited, TTL":         {queues(Queue{Name: "w", DeliveryLimit: Unlimited}.to("r"), waiting("r").to("w")), ""},
+		"into a box":             {queues(waiting("w").to("box"), Queue{Name: "box"}), ""},
+		"a lead into a ring":     {queues(waiting("lead").to("w"), waiting("w").to("w")), "w -> w"},
+		"key kept through a hop": {keptKey("back"), "w -> r -> w"},
+		"by a publisher's key":   {keptKey("other"), "r -> w -> r"}, // one that publishes "back" to the retry queue
 		"exchange to exchange": {Topology{
 			Exchanges: []Exchange{direct("x"), direct("y")},
 			Queues:    []Queue{{Name: "w", TTL: time.Second, DeadLetterExchange: "x", DeadLetterKey: "k"}},

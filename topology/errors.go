@@ -8,8 +8,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// MismatchError: the entity exists with other arguments than the topology says
-// (406). The broker names one difference only, the first it finds. Nothing was
+// MismatchError tells that the entity exists with other arguments than the topology
+// says (406). The broker names one difference only, the first it finds. Nothing was
 // changed: declare never deletes.
 type MismatchError struct {
 	Entity   string // `queue "orders"`
@@ -35,7 +35,7 @@ func orElse(s, otherwise string) string {
 // Unwrap returns the broker's answer.
 func (e *MismatchError) Unwrap() error { return e.Err }
 
-// PermissionError: the user may not declare the entity (403).
+// PermissionError tells that the user may not declare the entity (403).
 type PermissionError struct {
 	Entity     string // what was being declared: `queue "orders"`
 	Permission string // "configure", "write" or "read"; "" on brokers that do not tell (3.10)
@@ -57,8 +57,8 @@ func (e *PermissionError) Error() string {
 // Unwrap returns the broker's answer.
 func (e *PermissionError) Unwrap() error { return e.Err }
 
-// MissingError: the entity, or an end of a binding, is not there (404): it is
-// External, or not in the topology.
+// MissingError tells that the entity, or an end of a binding, is not there (404): it
+// is External, or not in the topology.
 type MissingError struct {
 	Entity  string // what was being declared or looked for
 	Missing string // what is not there: `exchange "events"`; "" where the broker does not tell

@@ -1,7 +1,7 @@
 package topology
 
 import (
-	"fmt"
+	"slices"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -98,15 +98,19 @@ func (p *planner) queue(name string) {
 	p.add(q.entity(), q.External, q.declare)
 }
 
-// bindings plans what is bound to an exchange, through other exchanges too.
-func (p *planner) bindings(source string) {
+// bindings plans what is bound to an exchange, through other exchanges too; seen are
+// those on the way here.
+func (p *planner) bindings(source string, seen ...string) {
+	if slices.Contains(seen, source) {
+		return
+	}
 	for i, b := range p.all {
-		if b.Source != source || !p.begin(fmt.Sprint("walk ", i)) {
+		if b.Source != source {
 			continue
 		}
 		p.binding(i)
 		if b.ToExchange {
-			p.bindings(b.Destination)
+			p.bindings(b.Destination, append(seen, source)...)
 		}
 	}
 }

@@ -1,0 +1,42 @@
+// Package bus is an event bus: services publish events by type, and every
+// group of subscribers gets each event that matches its pattern.
+//
+//	b, err := bus.Open(ctx, l, bus.Config{})
+//	...
+//	err = b.Subscribe(ctx, "video.*", "analytics", func(ctx context.Context, e bus.Received) error {
+//		var v VideoEvent
+//		if err := e.Decode(&v); err != nil {
+//			return err
+//		}
+//		return count(ctx, v)
+//	})
+//	go func() { ended <- b.Run(ctx) }()
+//	err = b.Publish(ctx, bus.Event{Type: "video.watch_started", Payload: v})
+//
+// It is link, topology, confirm, consumer, retry and dlq put together, and
+// nothing that they could not do by hand. An event that Publish accepted is
+// handled by every group subscribed at that time, or lies in the group's
+// dead-letter queue with the reason why. Delivery is at-least-once: handlers
+// meet an event twice now and then, with the same message-id.
+//
+// # On the wire
+//
+// A durable topic exchange, "events" by default. The routing key is the event's
+// key, its type by default. The body is a JSON object with exactly the fields
+// "event_type" (string), "payload" (any) and "timestamp" (seconds since 1970, a
+// decimal fraction); messages are persistent. Programs in other languages on
+// the same exchange publish and subscribe alike, with or without this package.
+//
+// A group is a queue of that name: a quorum queue bound to the exchange by the
+// pattern, with a dead-letter queue (the name and ".dlq") and a place on the
+// delay ladder, see topology.WorkQueue. Processes that subscribe the same group
+// share its events; each group gets all of them.
+//
+// # Patterns
+//
+// A pattern is an AMQP topic pattern: words apart by dots, "*" for exactly one
+// word, "#" for any number of them. "video.*" matches "video.started", and
+// neither "video" nor "video.started.again". A group whose pattern has changed
+// since an earlier release keeps the earlier binding as well, for declaring
+// only adds: unbind it by hand, or give the group a new name.
+package bus

@@ -51,12 +51,12 @@ func TestReceive(t *testing.T) {
 
 func TestReceiveMalformed(t *testing.T) {
 	for name, body := range map[string]string{
-		"empty":          ``,
+		"no body":        ``,
 		"not JSON":       `{"event_type": "a`,
 		"not an object":  `["event_type"]`,
 		"null":           `null`,
 		"no event_type":  `{"payload":1}`,
-		"empty":          `{"event_type":""}`,
+		"empty type":     `{"event_type":""}`,
 		"not a string":   `{"event_type":7}`,
 		"other case":     `{"Event_Type":"a"}`,
 		"NaN, as Python": `{"event_type":"a","timestamp":NaN}`,

@@ -127,7 +127,7 @@ func value(t *rapid.T, depth int) any {
 	case 13:
 		return amqp.Decimal{Scale: 2, Value: rapid.Int32().Draw(t, "v")}
 	case 14:
-		return map[bool]any{true: tables(depth - 1).Draw(t, "v"), false: time.Unix(rapid.Int64Range(0, 1e9).Draw(t, "s"), 0)}[rapid.Bool().Draw(t, "table")]
+		return map[bool]any{true: tables(depth-1).Draw(t, "v"), false: time.Unix(rapid.Int64Range(0, 1e9).Draw(t, "s"), 0)}[rapid.Bool().Draw(t, "table")]
 	default:
 		out := make([]any, rapid.IntRange(0, 3).Draw(t, "len"))
 		for i := range out {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ErrStop, returned by the function given to [Queue.Look], ends the look with no
-// error.
+// ErrStop, returned by the function given to [Queue.Look], ends the look without
+// an error.
 var ErrStop = errors.New("dlq: stop looking")
 
 // LockedError says that somebody else is looking at the queue or replaying it.

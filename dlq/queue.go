@@ -32,6 +32,12 @@ type QueueConfig struct {
 	// it is empty. 0 means 500 ms.
 	Idle time.Duration
 
+	// Rotate makes a look or replay that ends before the last letter end at
+	// once. On a quorum queue the letters that it saw may then come to lie
+	// behind the others. Without it the rest is taken, unseen, to keep the
+	// order, which costs the transfer of all letters.
+	Rotate bool
+
 	// Force looks even if letters could be dropped by it, see UnsafeLookError.
 	Force bool
 
@@ -71,9 +77,10 @@ func (c QueueConfig) validate() error {
 //
 // Letters are taken by consumers, with channels of the link's consuming
 // connection, and what is not settled is given back when they close. Meanwhile
-// nobody else sees them. Nothing is lost by that, whenever it ends; the order is
-// kept when the call returns by itself, and may be lost when the process is
-// killed or the link breaks (R 20). Each look counts as a delivery: see
+// nobody else sees them. Nothing is lost by that, whenever it ends. The order is
+// kept when the call ends by itself. When its ctx or half the consumer timeout
+// ends it, the letters seen may come to lie behind the others; when the process
+// is killed or the link breaks, they may be in any order (R 20). Each look counts as a delivery: see
 // UnsafeLookError. A large queue is best looked at over a link of its own, for
 // its letters pass through the connection of the link's consumers.
 //
@@ -92,8 +99,9 @@ func Open(l *link.Link, cfg QueueConfig) *Queue {
 }
 
 // Look shows the letters that were in the queue when it began, oldest first, to
-// f, one at a time. All of them stay. f's error ends the look and is returned,
-// except ErrStop, which ends it without one. While f works, letters wait in
+// f, one at a time. All of them stay. After an error of f it is shown no more,
+// and the error is returned, except ErrStop, which ends the look without one: see
+// QueueConfig.Rotate. While f works, letters wait in
 // memory, up to the prefetch.
 func (q *Queue) Look(ctx context.Context, f func(Letter) error) error {
 	_, err := q.scan(ctx, 0, func(_ *scan, t taken) (action, error) {
@@ -129,8 +137,12 @@ func (q *Queue) count(ctx context.Context) (int, error) {
 		return 0, &QueueError{Queue: q.cfg.Queue, Doing: "count its letters", Err: err}
 	}
 	defer q.release(ctx, s)
+	return q.countOn(ctx, s)
+}
+
+func (q *Queue) countOn(ctx context.Context, s *link.Session) (int, error) {
 	var state amqp.Queue
-	err = s.Do(ctx, func(ch *amqp.Channel) (err error) {
+	err := s.Do(ctx, func(ch *amqp.Channel) (err error) {
 		state, err = ch.QueueDeclarePassive(q.cfg.Queue, true, false, false, false, nil)
 		return err
 	})
@@ -147,13 +159,15 @@ const closeGrace = 20 * time.Second
 func (q *Queue) release(ctx context.Context, s *link.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
 	defer cancel()
-	q.closeSession(ctx, s)
+	_ = q.closeSession(ctx, s)
 }
 
-// closeSession closes a session and waits for the broker's answer.
-func (q *Queue) closeSession(ctx context.Context, s *link.Session) {
-	if err := s.Close(ctx); err != nil {
+// closeSession closes a session and reports whether the broker answered.
+func (q *Queue) closeSession(ctx context.Context, s *link.Session) bool {
+	err := s.Close(ctx)
+	if err != nil {
 		q.cfg.Logger.WarnContext(ctx, "dlq: a channel could not be closed; its letters are back when the connection ends",
 			slog.String("queue", q.cfg.Queue), slog.Any("error", err))
 	}
+	return err == nil
 }

@@ -92,23 +92,23 @@ type replay struct {
 }
 
 func (r *replay) visit(ctx context.Context, s *scan, t taken) (action, error) {
-	if r.cfg.Limit > 0 && r.started >= r.cfg.Limit {
-		s.report.Kept++ // the one that ends the scan; the rest is not even seen
-		return later, ErrStop
-	}
 	if r.cfg.Select != nil && !r.cfg.Select(t.letter) {
 		return keep, nil
 	}
 	r.started++
+	var full error
+	if r.started == r.cfg.Limit {
+		full = ErrStop
+	}
 	target := cmp.Or(r.cfg.To, t.letter.Queue)
 	if target == "" {
 		s.report.fail(t.letter.ID, ErrNoTarget, false)
-		s.keepAfterAll(t)
-		return later, nil
+		t.from.kept++
+		return later, full
 	}
 	msg, _ := story.Copy(t.letter.Delivery, rebirth(t.letter, r.queue, target), 0)
 	s.flight.add(s, t, r.pub.Start(ctx, "", target, msg))
-	return later, nil
+	return later, full
 }
 
 // rebirth is the story of a replayed copy in the target queue.
@@ -185,12 +185,12 @@ func (f *flight) settle(s *scan) {
 func (s *scan) conclude(t taken, outcome error) {
 	if outcome != nil {
 		s.report.fail(t.letter.ID, outcome, maybeStored(outcome))
-		s.keepAfterAll(t)
+		t.from.kept++
 		return
 	}
-	if err := t.ack(); err != nil {
+	if err := s.ack(t); err != nil {
 		s.report.fail(t.letter.ID, err, true)
-		s.keepAfterAll(t)
+		t.from.kept++
 		return
 	}
 	s.report.Replayed++

@@ -13,10 +13,10 @@ const maxListed = 1000
 type Report struct {
 	Total     int // letters in the queue at the start
 	Seen      int // letters looked at
-	Replayed  int // confirmed by the target queue and removed here
-	Discarded int // removed here
-	Kept      int // not selected, or over the limit: untouched
-	Failed    int // selected, but still here
+	Replayed  int // confirmed by the target queue, and surely removed here
+	Discarded int // surely removed here
+	Kept      int // seen and not selected
+	Failed    int // selected, but still here, or not surely removed
 
 	// Failures says why, for the first 1000 of the failed.
 	Failures []Failure

@@ -24,7 +24,7 @@ const (
 type taken struct {
 	letter Letter
 	tag    uint64
-	from   *link.Session
+	from   *source
 }
 
 // scan is one walk over the letters that were in the queue at its start: the one
@@ -32,9 +32,11 @@ type taken struct {
 //
 // A channel holds the letters that are kept. When as many are kept as it may
 // hold, and nothing of it is in flight, the next channel takes the next ones; in
-// the end they are closed in the order in which they took, and only that leaves
-// the queue's order as it was (R 20). No consumer is cancelled for the same
-// reason (R 8).
+// the end they are closed in the order in which they took (R 20). That leaves the
+// queue's order as it was if all letters were taken: a quorum queue puts what is
+// given back behind what was given back before, so a part of the letters would
+// end up behind the others. Hence a scan that its visitor ends goes on to take
+// the rest unseen.
 //
 // A letter that failed again after its replay comes back behind the end: the
 // scan ends after as many letters as there were.
@@ -47,13 +49,8 @@ type scan struct {
 	lock     *link.Session
 	sources  []*source
 	report   Report
-}
-
-// source is one channel with its consumer.
-type source struct {
-	session    *link.Session
-	deliveries <-chan amqp.Delivery
-	kept       int
+	got      int   // letters taken, seen or not
+	ended    error // the visitor's word: the rest is taken unseen
 }
 
 func (q *Queue) scan(ctx context.Context, window int, visit func(*scan, taken) (action, error)) (Report, error) {
@@ -65,14 +62,17 @@ func (q *Queue) scan(ctx context.Context, window int, visit func(*scan, taken) (
 		return Report{}, err
 	}
 	defer q.release(ctx, lock)
-	total, err := q.count(ctx)
-	if err != nil || total == 0 {
+	total, err := q.count(ctx) // before the probe: it tells whether the queue exists
+	if err != nil {
 		return Report{}, err
 	}
 	if !q.cfg.Force {
 		if err := q.probe(ctx); err != nil {
 			return Report{Total: total}, err
 		}
+	}
+	if total == 0 {
+		return Report{}, nil
 	}
 	s := &scan{q: q, visit: visit, lock: lock, began: time.Now(), prefetch: q.cfg.Prefetch, flight: flight{window: window}, report: Report{Total: total}}
 	if s.prefetch == 0 {
@@ -89,14 +89,9 @@ func (q *Queue) scan(ctx context.Context, window int, visit func(*scan, taken) (
 func (s *scan) run(ctx context.Context) (err error) {
 	defer func() {
 		s.flight.land(ctx, s)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
-		defer cancel()
-		for _, src := range s.sources {
-			s.q.closeSession(ctx, src.session)
-			src.drain(ctx)
-		}
+		s.giveBack(ctx)
 	}()
-	for s.report.Seen < s.report.Total {
+	for s.got < s.report.Total {
 		src, err := s.open(ctx)
 		if err != nil {
 			return err
@@ -105,28 +100,7 @@ func (s *scan) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return nil
-}
-
-func (s *scan) open(ctx context.Context) (*source, error) {
-	session, err := s.q.link.Session(ctx, link.Consuming)
-	if err != nil {
-		return nil, s.failure("open a channel", err)
-	}
-	src := &source{session: session}
-	s.sources = append(s.sources, src)
-	err = session.Do(ctx, func(ch *amqp.Channel) error {
-		if err := ch.Qos(s.prefetch, 0, false); err != nil {
-			return err
-		}
-		deliveries, err := ch.Consume(s.q.cfg.Queue, "", false, false, false, false, nil)
-		src.deliveries = deliveries
-		return err
-	})
-	if err != nil {
-		return nil, s.failure("consume", err)
-	}
-	return src, nil
+	return s.ended
 }
 
 // exhaust takes letters from one source until all are seen, or it holds as many
@@ -137,7 +111,10 @@ func (s *scan) exhaust(ctx context.Context, src *source) error {
 	idle := time.NewTimer(s.q.cfg.Idle)
 	defer idle.Stop()
 	quiet := 0
-	for s.report.Seen < s.report.Total && src.kept < s.prefetch {
+	for s.got < s.report.Total && src.kept < s.prefetch {
+		if err := s.sync(ctx, src); err != nil {
+			return err
+		}
 		deliveries := src.deliveries
 		if s.flight.full() {
 			deliveries = nil
@@ -145,7 +122,7 @@ func (s *scan) exhaust(ctx context.Context, src *source) error {
 		select {
 		case d, ok := <-deliveries:
 			if !ok {
-				return s.failure("read letters", s.why(src))
+				return s.failure("read letters", src.gone())
 			}
 			if err := s.take(src, d); err != nil {
 				return err
@@ -174,33 +151,31 @@ func (s *scan) exhaust(ctx context.Context, src *source) error {
 
 // take shows one letter to the visitor and does what it says.
 func (s *scan) take(src *source, d amqp.Delivery) error {
-	t := taken{letter: Parse(d), tag: d.DeliveryTag, from: src.session}
+	s.got++
+	if s.ended != nil {
+		src.kept++
+		return nil
+	}
 	s.report.Seen++
+	t := taken{letter: Parse(d), tag: d.DeliveryTag, from: src}
 	act, err := s.visit(s, t)
-	if act == remove && err == nil {
-		if err := t.ack(); err != nil {
+	switch act {
+	case keep:
+		s.report.Kept++
+		src.kept++
+	case remove:
+		if err := s.ack(t); err != nil {
 			s.report.Discarded--
 			s.report.fail(t.letter.ID, err, false)
 			return s.failure("remove a letter", err)
 		}
-		return nil
+	case later:
 	}
-	if act == keep {
-		s.report.Kept++
-		src.kept++
+	s.ended = err
+	if s.q.cfg.Rotate {
+		return err
 	}
-	return err
-}
-
-func (t taken) ack() error { return t.from.Channel().Ack(t.tag, false) }
-
-// keepAfterAll counts a letter that was in flight and stays.
-func (s *scan) keepAfterAll(t taken) {
-	for _, src := range s.sources {
-		if src.session == t.from {
-			src.kept++
-		}
-	}
+	return nil
 }
 
 // How many idle times in a row mean something: an empty queue whose last letters
@@ -221,19 +196,12 @@ func (s *scan) idle(ctx context.Context, quiet int) (over bool, err error) {
 	case err != nil:
 		return false, err
 	case ready == 0 && quiet >= quietEnd:
-		s.report.Total = s.report.Seen
+		s.report.Total = s.got
 		return true, nil
 	case ready > 0 && quiet >= quietStall:
 		return false, s.incomplete(fmt.Sprintf("%d letters are ready, but none is delivered: another consumer may hold the queue (exclusive, single active consumer)", ready))
 	}
 	return false, nil
-}
-
-func (s *scan) why(src *source) error {
-	if err := src.session.Err(); err != nil {
-		return err
-	}
-	return errors.New("the broker cancelled the consumer: the queue was deleted, or its leader moved")
 }
 
 func (s *scan) failure(doing string, err error) error {
@@ -246,22 +214,4 @@ func (s *scan) failure(doing string, err error) error {
 
 func (s *scan) incomplete(reason string) error {
 	return &IncompleteError{Queue: s.q.cfg.Queue, Seen: s.report.Seen, Total: s.report.Total, After: time.Since(s.began), Reason: reason}
-}
-
-// drain empties the client's buffer of a closed channel, for its goroutine waits
-// until somebody does.
-func (src *source) drain(ctx context.Context) {
-	if src.deliveries == nil {
-		return
-	}
-	for {
-		select {
-		case _, ok := <-src.deliveries:
-			if !ok {
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
 }

@@ -61,7 +61,8 @@ func (l *Link) connect(ctx context.Context, role Role, to endpoint) (*connection
 		if ctx.Err() != nil {
 			err = errors.Join(context.Cause(ctx), err)
 		}
-		return nil, &ConnectError{Server: to.name, Permanent: isPermanent(err), Err: err}
+		permanent, sure := isPermanent(err)
+		return nil, &ConnectError{Server: to.name, Permanent: permanent, Err: err, doubtful: permanent && !sure}
 	}
 	return &connection{
 		link: l, amqp: conn, raw: *raw.Load(), server: to.name, gate: newGate(),
@@ -70,18 +71,22 @@ func (l *Link) connect(ctx context.Context, role Role, to endpoint) (*connection
 	}, nil
 }
 
-// isPermanent tells what no repetition mends while the first connect is tried.
-func isPermanent(err error) bool {
+// isPermanent tells what no repetition mends while the first connect is tried,
+// and whether that is sure: RabbitMQ tells a client of refused credentials by
+// dropping the socket, so the client reports a link that was cut in that moment
+// in the same way, as its own *amqp.Error and not the server's.
+func isPermanent(err error) (permanent, sure bool) {
 	var refused *amqp.Error
 	if errors.As(err, &refused) {
-		return refused.Code == amqp.AccessRefused || refused.Code == amqp.NotAllowed
+		return refused.Code == amqp.AccessRefused || refused.Code == amqp.NotAllowed, refused.Server
 	}
 	var unknown x509.UnknownAuthorityError
 	var hostname x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var verification *tls.CertificateVerificationError
-	return errors.As(err, &unknown) || errors.As(err, &hostname) || errors.As(err, &invalid) ||
+	tls := errors.As(err, &unknown) || errors.As(err, &hostname) || errors.As(err, &invalid) ||
 		errors.As(err, &verification)
+	return tls, tls
 }
 
 // watch follows the connection until it is gone. It is the only reader of the

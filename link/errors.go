@@ -29,6 +29,8 @@ type ConnectError struct {
 	Permanent bool
 	// Err is the cause.
 	Err error
+
+	doubtful bool // a cut link looks the same
 }
 
 func (e *ConnectError) Error() string {

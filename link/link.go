@@ -87,30 +87,36 @@ func (l *Link) dial(ctx context.Context, role Role, first bool) (*connection, er
 	wait := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(l.cfg.ReconnectMin), backoff.WithMaxInterval(l.cfg.ReconnectMax),
 		backoff.WithRandomizationFactor(0.5), backoff.WithMaxElapsedTime(0))
+	refusals := 0 // in a row
 	for attempt := 1; ; attempt++ {
-		c, err := l.round(ctx, role)
-		if err == nil {
+		c, failed := l.round(ctx, role)
+		if failed == nil {
 			return c, nil
 		}
-		var failed *ConnectError
-		if first && errors.As(err, &failed) && failed.Permanent {
-			return nil, err
+		if failed.Permanent {
+			refusals++
+		} else {
+			refusals = 0
 		}
-		if ctx.Err() != nil {
-			return nil, err
+		if first && refusals > 0 && (!failed.doubtful || refusals >= convinced) || ctx.Err() != nil {
+			return nil, failed
 		}
 		pause := wait.NextBackOff()
-		l.cfg.Logger.Warn("cannot connect to RabbitMQ; trying again", "role", role, "attempt", attempt, "in", pause, "error", err)
+		l.cfg.Logger.Warn("cannot connect to RabbitMQ; trying again", "role", role, "attempt", attempt, "in", pause, "error", failed)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return nil, err
+			return nil, failed
 		}
 	}
 }
 
-// round tries each endpoint once. Its error is permanent only when all are.
-func (l *Link) round(ctx context.Context, role Role) (*connection, error) {
+// convinced is how many doubtful refusals in a row are believed.
+const convinced = 3
+
+// round tries each endpoint once. Its error is permanent only when all are,
+// and free of doubt only when all are.
+func (l *Link) round(ctx context.Context, role Role) (*connection, *ConnectError) {
 	var last *ConnectError
 	for _, to := range l.endpoints {
 		c, err := l.connect(ctx, role, to)
@@ -118,7 +124,7 @@ func (l *Link) round(ctx context.Context, role Role) (*connection, error) {
 			return c, nil
 		}
 		var failed *ConnectError
-		if errors.As(err, &failed) && (last == nil || last.Permanent) {
+		if errors.As(err, &failed) && (last == nil || last.Permanent && (!failed.Permanent || failed.doubtful)) {
 			last = failed
 		}
 		if ctx.Err() != nil {

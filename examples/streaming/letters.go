@@ -16,7 +16,6 @@ type office struct {
 	bus   *bus.Bus
 	run   string
 	books *ledger
-	stage *stage
 }
 
 func (o office) mine(l dlq.Letter) bool { return strings.HasPrefix(l.Delivery.MessageId, o.run) }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hareline/hareline/bus"
 	"github.com/hareline/hareline/confirm"
+	"github.com/hareline/hareline/dlq"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/retry"
 )
@@ -55,7 +56,7 @@ func run(ctx context.Context, cfg config, out io.Writer, log *slog.Logger) (err 
 	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
-	missing := s.report(out)
+	missing := s.report()
 	stop()
 	<-ended
 	if missing > 0 {
@@ -81,7 +82,7 @@ func (s *show) open(ctx context.Context, log *slog.Logger) error {
 	run := "streaming." + uuid.NewString()[:8] + "."
 	books := newLedger()
 	s.events = publisher{bus: s.bus, books: books, run: run}
-	s.office = office{bus: s.bus, run: run, books: books, stage: s.stage}
+	s.office = office{bus: s.bus, run: run, books: books}
 	return s.subscribe(ctx, observer{run: run, books: books, stage: s.stage, policy: policy})
 }
 
@@ -108,7 +109,7 @@ func (s *show) subscribe(ctx context.Context, o observer) error {
 
 // play is the show itself.
 func (s *show) play(ctx context.Context) error {
-	s.stage.head(fmt.Sprintf("%d users watch videos; one message is broken, one meets a bug", s.cfg.users))
+	s.stage.show(fmt.Sprintf("Run %s: %d users watch videos, one message is broken, one meets a bug", s.events.run, s.cfg.users), nothing)
 	if err := s.publish(ctx); err != nil {
 		return err
 	}
@@ -116,10 +117,9 @@ func (s *show) play(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.stage.head(fmt.Sprintf("All is handled or buried. In the dead-letter queues, %d:", len(letters)))
-	showLetters(s.stage.out, s.events.run, letters)
+	s.showLetters("All is handled or buried. In the dead-letter queues: %d", letters)
 
-	s.stage.head("Analytics is fixed; what was buried is replayed, once")
+	s.stage.show("Analytics is fixed; what was buried is replayed, once", nothing)
 	s.analytics.fixed.Store(true)
 	if err := s.office.replay(ctx); err != nil {
 		return err
@@ -127,9 +127,12 @@ func (s *show) play(ctx context.Context) error {
 	if letters, err = s.office.settle(ctx); err != nil {
 		return err
 	}
-	s.stage.head(fmt.Sprintf("Still in the dead-letter queues, %d:", len(letters)))
-	showLetters(s.stage.out, s.events.run, letters)
+	s.showLetters("Still in the dead-letter queues: %d", letters)
 	return nil
+}
+
+func (s *show) showLetters(heading string, letters []dlq.Letter) {
+	s.stage.show(fmt.Sprintf(heading, len(letters)), func(out io.Writer) { showLetters(out, s.events.run, letters) })
 }
 
 func (s *show) publish(ctx context.Context) error {
@@ -152,7 +155,7 @@ func (s *show) publish(ctx context.Context) error {
 
 // report writes the totals of what is known, also when time is up, and removes
 // the letters. It returns how many events are missing.
-func (s *show) report(out io.Writer) int {
+func (s *show) report() int {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if _, err := s.office.look(ctx); err != nil {
@@ -163,9 +166,11 @@ func (s *show) report(out io.Writer) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "streaming: letters of this run stay behind:", err)
 	}
-	s.stage.head(fmt.Sprintf("The letters of this run have been shown and are removed now: %d", removed))
-	s.stage.head("The books, by distinct message-id:")
-	return showTotals(out, s.events.run, all)
+	s.stage.show(fmt.Sprintf("The letters of this run have been shown and are removed now: %d", removed), nothing)
+	missing := 0
+	s.stage.show("The books, by distinct message-id:", func(out io.Writer) { missing = showTotals(out, s.events.run, all) })
+	s.stage.end()
+	return missing
 }
 
 // close ends what is open, publishers before the link.

@@ -13,8 +13,9 @@ type stage struct {
 	began time.Time
 	quiet bool // too many users to show each
 
-	mu  sync.Mutex
-	out io.Writer
+	mu    sync.Mutex
+	out   io.Writer
+	ended bool // nothing more is shown
 }
 
 // say writes what a service does, unless there are too many users.
@@ -28,12 +29,24 @@ func (s *stage) say(who, format string, args ...any) {
 func (s *stage) tell(who, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintf(s.out, "%6.2fs  %-20s %s\n", time.Since(s.began).Seconds(), who, fmt.Sprintf(format, args...))
+	if !s.ended {
+		fmt.Fprintf(s.out, "%6.2fs  %-20s %s\n", time.Since(s.began).Seconds(), who, fmt.Sprintf(format, args...))
+	}
 }
 
-// head writes a heading.
-func (s *stage) head(text string) {
+// show writes a heading and what belongs under it.
+func (s *stage) show(heading string, below func(io.Writer)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintf(s.out, "\n%s\n", text)
+	fmt.Fprintf(s.out, "\n%s\n", heading)
+	below(s.out)
 }
+
+// end makes what has been shown the last.
+func (s *stage) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+}
+
+func nothing(io.Writer) {}

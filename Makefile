@@ -1,0 +1,35 @@
+# The README's two commands are demo and test; both do their own set-up on a
+# fresh Debian machine, as root. `make help` lists the rest.
+SHELL := /bin/bash
+GOLANGCI_LINT_VERSION := v2.15.0
+
+.PHONY: help demo test unit integration images lint fmt bench
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## the streaming example, on AMQP_URL or else on a RabbitMQ 4.0 in Docker
+	@scripts/demo.sh
+
+test: unit integration ## everything: unit tests, then integration tests on RabbitMQ 3.10, 4.0 and 4.3
+
+unit: ## the tests that need only Go
+	@scripts/test.sh unit
+
+integration: ## the tests that need brokers, with their set-up
+	@scripts/test.sh integration
+
+images: ## RabbitMQ 3.10, 4.0 and 4.3 as images, built from Debian's packages
+	@scripts/docker-engine.sh
+	@scripts/images.sh
+
+lint: ## gofmt, go vet, golangci-lint over every module
+	@GOLANGCI_LINT_VERSION=$(GOLANGCI_LINT_VERSION) scripts/lint.sh
+
+fmt: ## gofmt
+	gofmt -w $$(git ls-files '*.go')
+
+bench: ## our publisher and consumer against the bare client, interleaved, on a broker in Docker
+	@scripts/docker-engine.sh
+	@scripts/images.sh 4.0 3.10
+	cd integration && go test -run '^$$' -bench . -benchtime 1x -timeout 30m .

@@ -233,7 +233,7 @@ func (a *API) Do(ctx context.Context, method, path string, body, answer any) err
 	if err != nil {
 		return fmt.Errorf("management API: %w", err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return fmt.Errorf("management API: %s %s: %w", method, path, err)

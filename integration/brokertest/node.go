@@ -222,7 +222,7 @@ func (n *node) tail(lines int) string {
 	if err != nil {
 		return err.Error()
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return err.Error()

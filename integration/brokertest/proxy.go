@@ -161,7 +161,7 @@ func (p *Proxy) accept() {
 			return
 		}
 		if err != nil {
-			time.Sleep(10 * time.Millisecond) // out of file descriptors, or the client was gone before: both pass
+			<-time.After(10 * time.Millisecond) // out of file descriptors, or the client was gone before: both pass
 			continue
 		}
 		p.wg.Go(func() { p.serve(conn.(*net.TCPConn)) })
@@ -170,7 +170,7 @@ func (p *Proxy) accept() {
 
 // serve carries one connection and returns when both ways have ended.
 func (p *Proxy) serve(client *net.TCPConn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	if !p.admit() {
 		reset(client)
 		return
@@ -181,7 +181,7 @@ func (p *Proxy) serve(client *net.TCPConn) {
 		return
 	}
 	broker := conn.(*net.TCPConn)
-	defer broker.Close()
+	defer func() { _ = broker.Close() }()
 	c := &pair{client: client, broker: broker}
 	if !p.register(c) {
 		reset(client)

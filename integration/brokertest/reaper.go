@@ -61,7 +61,7 @@ func reap(owner string) int {
 	}
 	e, err := openEngine()
 	if err == nil {
-		defer e.client.Close()
+		defer func() { _ = e.client.Close() }()
 		err = e.removeContainers(labelOwner, func(o string) bool { return o == owner })
 	}
 	if err != nil {

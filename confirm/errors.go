@@ -6,7 +6,7 @@ import (
 )
 
 // ErrClosed is the cause in an *UnsentError after Close.
-var ErrClosed = errors.New("publisher closed by Close")
+var ErrClosed = errors.New("confirm: publisher closed by Close; open a new one")
 
 // ErrPending is what Receipt.Outcome gives before Done is closed.
 var ErrPending = errors.New("confirm: no outcome yet: wait for Done")
@@ -27,6 +27,10 @@ func (e *ReturnedError) Error() string {
 		target(e.Exchange, e.Key), e.Code, e.Text, maybe(e.MaybeStored))
 }
 
+// PossiblyStored tells, without importing this package, whether the message
+// may be in a queue all the same.
+func (e *ReturnedError) PossiblyStored() bool { return e.MaybeStored }
+
 // NackedError: a queue did not take the message (basic.nack), most often
 // because it is full with overflow reject-publish. Other queues of the same
 // routing may have it (H 3.1). Back off and repeat.
@@ -44,6 +48,9 @@ func (e *NackedError) Error() string {
 // Temporary is true: repeating later is the remedy.
 func (e *NackedError) Temporary() bool { return true }
 
+// PossiblyStored is MaybeStored.
+func (e *NackedError) PossiblyStored() bool { return e.MaybeStored }
+
 // RefusedError: this message can not be published as it is. Code 0 is a
 // pre-flight refusal, nothing was sent; any other is the broker's reply code
 // with which it closed the channel on this message, and on this one alone.
@@ -51,17 +58,23 @@ type RefusedError struct {
 	Code          int
 	Reason        string
 	Exchange, Key string
+	// MaybeStored is true when the message had been sent before, on a link that
+	// was lost: that copy may have been stored.
+	MaybeStored bool
 }
 
 func (e *RefusedError) Error() string {
 	if e.Code == 0 {
 		return fmt.Sprintf("confirm: %s refused before sending: %s", target(e.Exchange, e.Key), e.Reason)
 	}
-	return fmt.Sprintf("confirm: %s refused by the broker: %d %s", target(e.Exchange, e.Key), e.Code, e.Reason)
+	return fmt.Sprintf("confirm: %s refused by the broker: %d %s%s", target(e.Exchange, e.Key), e.Code, e.Reason, maybe(e.MaybeStored))
 }
 
 // Refused gives code and reason, for callers that do not import this package.
 func (e *RefusedError) Refused() (code int, reason string) { return e.Code, e.Reason }
+
+// PossiblyStored is MaybeStored.
+func (e *RefusedError) PossiblyStored() bool { return e.MaybeStored }
 
 // UnsentError: the message was never written. Repeating is safe.
 type UnsentError struct {
@@ -80,6 +93,9 @@ func (e *UnsentError) Unwrap() error { return e.Err }
 // Temporary is true: nothing was stored, repeat.
 func (e *UnsentError) Temporary() bool { return true }
 
+// PossiblyStored is false.
+func (e *UnsentError) PossiblyStored() bool { return false }
+
 // UnknownError: the message was written and no answer came. It may be stored.
 // Repeat it with the same message-id: a duplicate is possible, a loss is not.
 type UnknownError struct {
@@ -97,6 +113,9 @@ func (e *UnknownError) Unwrap() error { return e.Err }
 
 // Temporary is true: repeat, with the same message-id.
 func (e *UnknownError) Temporary() bool { return true }
+
+// PossiblyStored is true.
+func (e *UnknownError) PossiblyStored() bool { return true }
 
 // PendingError is what Start returns for a message that is under way: not a
 // failure, but not a confirm either. Done and Outcome come from the Receipt.

@@ -118,6 +118,7 @@ func (p *Publisher) reap(ln *lane) []*Receipt {
 			p.answer(r, r.unknown(cmpErr(ln.sess.Err())))
 		default:
 			r.stage = queued
+			r.lost = r.lost || r.sends > 0 && ln.exception() == nil
 			r.confirmation.Store(nil)
 			again = append(again, r)
 		}

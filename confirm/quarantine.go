@@ -37,7 +37,7 @@ func (p *Publisher) quarantine(ctx context.Context, suspects []*Receipt) (rest [
 				ln = nil
 				if end == killed {
 					p.mu.Lock()
-					p.answer(r, &RefusedError{Code: exception.Code, Reason: exception.Reason, Exchange: r.exchange, Key: r.key})
+					p.answer(r, &RefusedError{Code: exception.Code, Reason: exception.Reason, Exchange: r.exchange, Key: r.key, MaybeStored: r.lost})
 					p.mu.Unlock()
 					return suspects[i+1:]
 				}

@@ -2,6 +2,7 @@ package confirm
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ type Receipt struct {
 	// Guarded by the publisher's mutex.
 	stage  stage
 	over   bool          // the caller has its outcome
+	lost   bool          // a link was lost after it was written
 	sends  int           // how often it was written
 	sentAt time.Duration // on the session's clock
 	unhook func() bool   // stops watching the caller's ctx
@@ -53,14 +55,14 @@ func (r *Receipt) Outcome() error {
 	}
 }
 
-// Wait waits for the outcome. The end of this ctx ends this wait only and
-// gives an *UnknownError; the message goes on.
+// Wait waits for the outcome. The end of this ctx ends this wait only, with the
+// ctx's cause, which is no outcome: the message goes on.
 func (r *Receipt) Wait(ctx context.Context) error {
 	select {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
-		return &UnknownError{Exchange: r.exchange, Key: r.key, Err: context.Cause(ctx)}
+		return fmt.Errorf("confirm: stopped waiting for the outcome of the %s: %w", target(r.exchange, r.key), context.Cause(ctx))
 	}
 }
 

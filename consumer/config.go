@@ -27,7 +27,10 @@ type Config struct {
 	// Tag is the consumer tag shown in the broker's tools; a number is added
 	// at each resubscription. Default "hareline".
 	Tag string
-	// Exclusive asks for the queue alone (basic.consume).
+	// Exclusive asks for the queue alone (basic.consume). While another
+	// consumer has it the broker refuses the subscription: in a rolling deploy
+	// Run ends with a *SubscribeError. A queue with single active consumer
+	// hands over instead.
 	Exclusive bool
 	// Arguments of basic.consume, such as x-priority.
 	Arguments amqp.Table
@@ -43,6 +46,8 @@ type Config struct {
 	// by the broker (queue deleted, rights gone) before Run returns. A lost
 	// link does not count: it is waited for. Default 2 min.
 	GiveUpAfter time.Duration
+	// Redact, if set, is applied to error texts before they are logged.
+	Redact func(string) string
 	// OnHealth is told of every change, in order, from a goroutine of its own.
 	OnHealth func(Health)
 	// Logger defaults to slog.Default().
@@ -57,6 +62,9 @@ func (c Config) withDefaults() Config {
 	c.ConsumerTimeout = cmp.Or(c.ConsumerTimeout, 30*time.Minute)
 	c.GiveUpAfter = cmp.Or(c.GiveUpAfter, 2*time.Minute)
 	c.Logger = cmp.Or(c.Logger, slog.Default()).With("queue", c.Queue)
+	if c.Redact == nil {
+		c.Redact = func(s string) string { return s }
+	}
 	return c
 }
 

@@ -3,8 +3,9 @@ package consumer
 // ledger knows what became of each delivery tag of one session. Tags are
 // numbered from 1 without gaps (AMQP 0-9-1, delivery-tag).
 type ledger struct {
-	low   uint64 // all tags up to here are settled
-	state []mark // of low+1, low+2, ...
+	low   uint64   // all tags up to here are settled
+	state []mark   // of low+1, low+2, ...
+	fresh []uint64 // finished since the last acks
 }
 
 type mark uint8
@@ -29,7 +30,10 @@ func (l *ledger) deliver(tag uint64) {
 }
 
 // finish says that tag may be acked.
-func (l *ledger) finish(tag uint64) { l.set(tag, finished) }
+func (l *ledger) finish(tag uint64) {
+	l.set(tag, finished)
+	l.fresh = append(l.fresh, tag)
+}
 
 // settle says that tag was given back or rejected.
 func (l *ledger) settle(tag uint64) { l.set(tag, settled) }
@@ -57,11 +61,12 @@ func (l *ledger) acks(into []ack) []ack {
 	}
 	l.low += uint64(i) //nolint:gosec // an index
 	l.state = l.state[i:]
-	for j, m := range l.state {
-		if m == finished {
-			into = append(into, ack{tag: l.low + uint64(j) + 1}) //nolint:gosec // an index
-			l.state[j] = settled
+	for _, tag := range l.fresh {
+		if tag > l.low && l.state[tag-l.low-1] == finished {
+			into = append(into, ack{tag: tag})
+			l.set(tag, settled)
 		}
 	}
+	l.fresh = l.fresh[:0]
 	return into
 }

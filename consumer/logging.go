@@ -3,6 +3,7 @@ package consumer
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -42,6 +43,10 @@ func Logging(cfg LoggingConfig) Middleware {
 			}
 			if shown != nil {
 				attrs = append(attrs, slog.String("error", redact(shown.Error())))
+				var panicked *PanicError
+				if errors.As(shown, &panicked) {
+					attrs = append(attrs, slog.String("stack", string(panicked.Stack)))
+				}
 			}
 			log.LogAttrs(ctx, level, text, attrs...)
 			return err
@@ -53,9 +58,10 @@ func describe(err error) (slog.Level, string, error) {
 	if err == nil {
 		return slog.LevelDebug, "message handled", nil
 	}
-	if p, ok := verdict.AsPending(err); ok {
-		if c, ok := p.(interface{ Cause() error }); ok && c.Cause() != nil {
-			return slog.LevelWarn, "attempt failed, copy under way", c.Cause()
+	cause := verdict.Cause(err)
+	if _, pending := verdict.AsPending(err); pending {
+		if cause != nil {
+			return slog.LevelWarn, "attempt failed, copy under way", cause
 		}
 		return slog.LevelDebug, "message handled, copy under way", nil
 	}

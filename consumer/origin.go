@@ -34,10 +34,9 @@ func (r *runner) contextFor(d *amqp.Delivery) context.Context {
 		return r.handling
 	}
 	s, err := story.Read(d.Headers)
-	if err != nil || s.OriginQueue != r.cfg.Queue {
+	raw := Route{Exchange: d.Exchange, Key: d.RoutingKey, Priority: d.Priority}
+	if err != nil || !s.Restore(d, r.cfg.Queue) {
 		return r.handling
 	}
-	ctx := context.WithValue(r.handling, routeKey{}, Route{Exchange: d.Exchange, Key: d.RoutingKey, Priority: d.Priority})
-	d.Exchange, d.RoutingKey, d.Priority = s.OriginExchange, s.OriginKey, s.OriginPriority
-	return ctx
+	return context.WithValue(r.handling, routeKey{}, raw)
 }

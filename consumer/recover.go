@@ -26,6 +26,9 @@ func (e *PanicError) Unwrap() error {
 // panic is unexpected.
 func (e *PanicError) Panicked() bool { return true }
 
+// PanicStack is where it panicked, for logs.
+func (e *PanicError) PanicStack() []byte { return e.Stack }
+
 // Recover turns a panic of what it wraps into a *PanicError with its stack.
 // Put it innermost, so that the panic is classified like any other error. The
 // consumer itself recovers panics too, of middleware as well, but knows only to

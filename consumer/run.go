@@ -104,6 +104,14 @@ type job struct {
 	d   amqp.Delivery
 }
 
+// text is an error for the log.
+func (r *runner) text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return r.cfg.Redact(err.Error())
+}
+
 func (r *runner) tell(status Status, err error) {
 	r.health.Tell(Health{Queue: r.cfg.Queue, Status: status, Err: err, At: time.Now()})
 }
@@ -128,7 +136,7 @@ func (r *runner) call(j job) (err error) {
 			return
 		}
 		panicked := &PanicError{Value: v, Stack: debug.Stack()}
-		r.cfg.Logger.Error("panic outside consumer.Recover; message given back", "message_id", j.d.MessageId, "panic", v, "stack", string(panicked.Stack))
+		r.cfg.Logger.Error("panic outside consumer.Recover; message given back", "message_id", j.d.MessageId, "panic", r.cfg.Redact(fmt.Sprint(v)), "stack", string(panicked.Stack))
 		if r.panics.Add(1) == 3 {
 			r.tell(Panicking, panicked)
 		}
@@ -200,6 +208,8 @@ func (r *runner) consume(ctx context.Context) error {
 			if first || time.Since(refusedSince) > r.cfg.GiveUpAfter {
 				return err
 			}
+		default: // the link: waiting for it does not count
+			refusedSince = time.Time{}
 		}
 		pause := wait.NextBackOff()
 		r.cfg.Logger.Warn("not consuming; subscribing again", "in", pause, "error", err)

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -30,6 +31,7 @@ type session struct {
 	awaiting int         // with a copy under way
 	giveBack []*delivery
 	hold     hold
+	aside    []*delivery // can be neither copied nor rejected safely
 
 	stopping bool // no handler starts any more
 	failed   error
@@ -65,7 +67,7 @@ func (s *session) report(res result) {
 	select {
 	case s.results <- res:
 	case <-s.ended:
-		s.r.cfg.Logger.Warn("result of an ended session dropped; the message will be redelivered", "delivery_tag", res.tag, "error", res.err)
+		s.r.cfg.Logger.Warn("result of an ended session dropped; the message will be redelivered", "delivery_tag", res.tag, "error", s.r.text(res.err))
 	}
 }
 
@@ -247,10 +249,20 @@ func (s *session) await(u *delivery, res result) {
 	s.r.helpers.Go(func() {
 		select {
 		case <-p.Done():
-			s.report(result{tag: tag, err: p.Outcome()})
+			s.report(result{tag: tag, err: outcome(p)})
 		case <-s.ended:
 		}
 	})
+}
+
+// outcome is p's, or the panic that asking for it made: it may run user code.
+func outcome(p verdict.Pending) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return p.Outcome()
 }
 
 // flush sends the acks of all that has finished, after taking in what else has

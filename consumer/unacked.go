@@ -30,7 +30,7 @@ type hold struct {
 func (s *session) keep(u *delivery, res result) {
 	u.again, _ = verdict.AsAgain(res.err)
 	if !s.hold.paused {
-		s.r.cfg.Logger.Error("a copy cannot be stored; no handler starts until it can", "message_id", u.d.MessageId, "error", res.err)
+		s.r.cfg.Logger.Error("a copy cannot be stored; no handler starts until it can", "message_id", u.d.MessageId, "error", s.r.text(res.err))
 		s.r.tell(Paused, res.err)
 	}
 	if !s.hold.paused || res.probe {
@@ -83,7 +83,7 @@ func (s *session) callAgain(again verdict.Again) error {
 		}
 		select {
 		case <-p.Done():
-			err = p.Outcome()
+			err = outcome(p)
 		case <-s.ended:
 			return errEnded
 		}
@@ -96,12 +96,13 @@ var errEnded = errors.New("consumer: session ended")
 // at-least-once dead-letter exchange, or, where there is none, not at all.
 func (s *session) reject(u *delivery, cause error, backstop bool) {
 	if !backstop {
-		s.r.cfg.Logger.Error("a message can be neither copied nor dead-lettered safely; it stays unacked until this consumer ends",
-			"message_id", u.d.MessageId, "error", cause)
+		s.aside = append(s.aside, u)
+		s.r.cfg.Logger.Error("a message can be neither copied nor dead-lettered safely; it stays unacked until this session ends",
+			"message_id", u.d.MessageId, "error", s.r.text(cause))
 		s.r.tell(HeldAside, cause)
 		return
 	}
-	s.r.cfg.Logger.Error("a copy can never be published; message rejected into the queue's dead-letter exchange", "message_id", u.d.MessageId, "error", cause)
+	s.r.cfg.Logger.Error("a copy can never be published; message rejected into the queue's dead-letter exchange", "message_id", u.d.MessageId, "error", s.r.text(cause))
 	s.settleOne(u, func(tag uint64) error { return s.sess.Channel().Reject(tag, false) })
 }
 
@@ -114,7 +115,7 @@ func (s *session) returnLater(u *delivery, cause error) {
 	}
 	s.r.failures++
 	wait := jitter(pause(s.r.failures))
-	s.r.cfg.Logger.Error("handler failed and nothing took its error; message will be given back", "message_id", u.d.MessageId, "in", wait, "error", cause)
+	s.r.cfg.Logger.Error("handler failed and nothing took its error; message will be given back", "message_id", u.d.MessageId, "in", wait, "error", s.r.text(cause))
 	u.backAt = time.Now().Add(wait)
 	s.giveBack = append(s.giveBack, u)
 }
@@ -174,7 +175,7 @@ func (s *session) checkAge() {
 		s.r.cfg.Logger.Warn("deliveries wait too long for a worker; giving them back and halving the prefetch",
 			"waited", time.Since(s.waiting[0].at), "prefetch", s.r.prefetch)
 		s.stopping = true
-	case slices.ContainsFunc(s.hold.held, old) || len(s.waiting) > 0 && old(s.waiting[0]):
+	case slices.ContainsFunc(s.hold.held, old) || slices.ContainsFunc(s.aside, old) || len(s.waiting) > 0 && old(s.waiting[0]):
 		s.r.cfg.Logger.Warn("deliveries held too long; giving them back before the broker's consumer timeout")
 		s.stopping = true
 	}

@@ -69,8 +69,8 @@ func TestHeld(t *testing.T) {
 
 type unknown bool
 
-func (unknown) Error() string   { return "unknown" }
-func (u unknown) Unknown() bool { return bool(u) }
+func (unknown) Error() string          { return "unknown" }
+func (u unknown) PossiblyStored() bool { return bool(u) }
 
 func TestMaybeStored(t *testing.T) {
 	for _, tc := range []struct {

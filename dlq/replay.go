@@ -196,15 +196,15 @@ func (s *scan) conclude(t taken, outcome error) {
 	s.report.Replayed++
 }
 
-// maybeStored: an outcome says by Unknown() bool whether the copy may be there
+// maybeStored: an outcome says by PossiblyStored() bool whether the copy may be there
 // all the same; a refused one is not; of others nothing is known.
 func maybeStored(outcome error) bool {
 	var (
-		unknown interface{ Unknown() bool }
+		unknown interface{ PossiblyStored() bool }
 		refused interface{ Refused() (int, string) }
 	)
 	if errors.As(outcome, &unknown) {
-		return unknown.Unknown()
+		return unknown.PossiblyStored()
 	}
 	return !errors.As(outcome, &refused)
 }

@@ -179,8 +179,7 @@ func TestNoCallHangsOnAStalledBroker(t *testing.T) {
 // A memory alarm: publishes wait and end unsent with their ctx, acks go on,
 // nothing reconnects, and afterwards everything waiting is confirmed (H 9.1).
 func TestAlarmBlocksPublishersOnly(t *testing.T) {
-	brokertest.Each(t, func(t *testing.T, b *brokertest.Broker) {
-		b = brokertest.Fresh(t, b.Version) // an alarm concerns every vhost
+	brokertest.EachFresh(t, func(t *testing.T, b *brokertest.Broker) {
 		states := make(chan link.State, 100)
 		l := open(t, link.Config{URLs: []string{b.URL}, OnState: func(s link.State) { states <- s }})
 		p := publisher(t, l, confirm.Config{})
@@ -235,8 +234,8 @@ func TestAlarmBlocksPublishersOnly(t *testing.T) {
 // A broker killed while publishing: all that was confirmed is there after its
 // restart (H 2.4).
 func TestBrokerKilled(t *testing.T) {
-	brokertest.Each(t, func(t *testing.T, b *brokertest.Broker) {
-		b = brokertest.Fresh(t, b.Version)
+	brokertest.EachFresh(t, func(t *testing.T, b *brokertest.Broker) {
+
 		l := open(t, link.Config{URLs: []string{b.URL}, Heartbeat: 2 * time.Second, ReconnectMax: time.Second})
 		p := publisher(t, l, confirm.Config{Window: 50})
 		declareQueue(t, l, "killed.quorum", quorum)

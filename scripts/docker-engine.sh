@@ -20,7 +20,9 @@ install_engine() {
   [ "$(id -u)" -eq 0 ] || die "no Docker engine answers: start it, or run this as root to have docker.io installed and started"
   say "installing docker.io"
   apt-get update -qq || say "apt-get update failed; trying with the package lists that are here"
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker.io iptables ca-certificates >/dev/null \
+  local packages=(docker.io iptables ca-certificates)
+  if apt-cache show docker-cli >/dev/null 2>&1; then packages+=(docker-cli); fi # a package of its own since Debian 13
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null \
     || die "apt-get install docker.io failed (its message is above)"
 }
 

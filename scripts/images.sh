@@ -23,15 +23,12 @@ suite_of() {
   esac
 }
 
-# The first main archive of apt's own sources (security and backports hold no whole suite).
+# The main archive of apt's own sources; security, updates and backports (names with a dash) hold no whole suite.
 mirror() {
-  if [ -n "${HARELINE_DEBIAN_MIRROR:-}" ]; then echo "$HARELINE_DEBIAN_MIRROR"; return; fi
-  local codename='' found=''
-  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-  if command -v apt-get >/dev/null && [ "$(. /etc/os-release && echo "$ID")" = debian ]; then
-    found=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' "Suite: $codename" 2>/dev/null | sort -u | head -n 1)
-    [ -n "$found" ] || found=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 'Component: main' \
-      | awk -v r="$codename" '$1 == r { print $2; exit }')
+  local found=${HARELINE_DEBIAN_MIRROR:-}
+  if [ -z "$found" ] && command -v apt-get >/dev/null && [ "$(. /etc/os-release && echo "$ID")" = debian ]; then
+    found=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 'Component: main' \
+      | awk '$1 !~ /-/ && !seen++ { print $2 }')
   fi
   [ -n "$found" ] || die "no Debian archive in apt's sources: set HARELINE_DEBIAN_MIRROR to the address of one"
   echo "$found"
@@ -55,9 +52,10 @@ install_debootstrap() {
 }
 
 build() { # VERSION: prints one line at the start, one every 15 s, one at the end
-  local version=$1 suite tag hash started=$SECONDS pid
+  local version=$1 suite tag hash old started=$SECONDS pid
   suite=$(suite_of "$version") tag=$repository:$1
   hash=$(recipe_hash "$suite")
+  old=$(docker image inspect --format '{{.Id}}' "$tag" 2>/dev/null || true)
   say "$tag: building from Debian $suite (about a minute)"
   image/build.sh "$suite" "$tag" "$hash" "$archive" &
   pid=$!
@@ -66,6 +64,7 @@ build() { # VERSION: prints one line at the start, one every 15 s, one at the en
     if [ $(((SECONDS - started) % 15)) -eq 14 ]; then say "$tag: still building, $((SECONDS - started)) s"; fi
   done
   wait "$pid" || { say "$tag: FAILED after $((SECONDS - started)) s"; return 1; }
+  if [ -n "$old" ]; then docker rmi "$old" >/dev/null 2>&1 || true; fi # stays when a container still uses it
   say "$tag: built in $((SECONDS - started)) s"
 }
 

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ErrStop, returned by the function given to [Queue.Look], ends the look without
-// an error.
+// ErrStop ends a look without an error when the function given to [Queue.Look]
+// returns it.
 var ErrStop = errors.New("dlq: stop looking")
 
 // LockedError says that somebody else is looking at the queue or replaying it.

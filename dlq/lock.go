@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -48,6 +49,23 @@ func (q *Queue) lock(ctx context.Context) (*link.Session, error) {
 		return nil, &LockedError{Queue: q.cfg.Queue, Lock: name, Err: err}
 	}
 	return nil, &QueueError{Queue: q.cfg.Queue, Doing: "take the lock (queue " + name + ")", Err: err}
+}
+
+// unlock gives the lock back. The queue is deleted by a request of its own: its
+// end with its consumer comes a moment after the broker's answer to the close,
+// and whoever came next would be refused.
+func (q *Queue) unlock(ctx context.Context, s *link.Session) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+	defer cancel()
+	err := s.Do(ctx, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDelete(lockName(q.cfg.Queue), false, false, false)
+		return err
+	})
+	if err != nil && s.Err() == nil {
+		q.cfg.Logger.WarnContext(ctx, "dlq: the lock could not be given back; it ends with its channel",
+			slog.String("queue", q.cfg.Queue), slog.Any("error", err))
+	}
+	_ = q.closeSession(ctx, s)
 }
 
 // held tells the broker's "somebody has it" from missing rights, which have the

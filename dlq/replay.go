@@ -196,15 +196,15 @@ func (s *scan) conclude(t taken, outcome error) {
 	s.report.Replayed++
 }
 
-// maybeStored: an outcome says by PossiblyStored() bool whether the copy may be there
-// all the same; a refused one is not; of others nothing is known.
+// maybeStored: an outcome says by PossiblyStored() bool whether the copy may be
+// there all the same; a refused one is not; of others nothing is known.
 func maybeStored(outcome error) bool {
 	var (
-		unknown interface{ PossiblyStored() bool }
+		open    interface{ PossiblyStored() bool }
 		refused interface{ Refused() (int, string) }
 	)
-	if errors.As(outcome, &unknown) {
-		return unknown.PossiblyStored()
+	if errors.As(outcome, &open) {
+		return open.PossiblyStored()
 	}
 	return !errors.As(outcome, &refused)
 }

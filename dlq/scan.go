@@ -61,7 +61,7 @@ func (q *Queue) scan(ctx context.Context, window int, visit func(*scan, taken) (
 	if err != nil {
 		return Report{}, err
 	}
-	defer q.release(ctx, lock)
+	defer q.unlock(ctx, lock)
 	total, err := q.count(ctx) // before the probe: it tells whether the queue exists
 	if err != nil {
 		return Report{}, err

@@ -236,10 +236,17 @@ func TestAlarmBlocksPublishersOnly(t *testing.T) {
 func TestBrokerKilled(t *testing.T) {
 	brokertest.EachFresh(t, func(t *testing.T, b *brokertest.Broker) {
 
+		before := open(t, link.Config{URLs: []string{b.URL}})
+		declareQueue(t, before, "killed.quorum", quorum)
+		declareQueue(t, before, "killed.classic", nil)
+		if err := before.Close(deadline(t)); err != nil {
+			t.Error(err)
+		}
+		// A quorum queue declared moments before a SIGKILL comes back without its
+		// Raft member on 3.10 and 4.0, and never confirms again: not our subject.
+		b.Restart(t)
 		l := open(t, link.Config{URLs: []string{b.URL}, Heartbeat: 2 * time.Second, ReconnectMax: time.Second})
 		p := publisher(t, l, confirm.Config{Window: 50})
-		declareQueue(t, l, "killed.quorum", quorum)
-		declareQueue(t, l, "killed.classic", nil)
 		ctx := deadline(t)
 		confirmed, published := newTally(), newTally()
 		more := make(chan struct{})
@@ -262,8 +269,8 @@ func TestBrokerKilled(t *testing.T) {
 		confirmed.until(t, "publishes before the kill", func() bool { return confirmed.distinct() >= 200 })
 		b.Kill(t)
 		b.Start(t)
-		before := confirmed.distinct()
-		confirmed.until(t, "publishes after the restart", func() bool { return confirmed.distinct() >= before+100 })
+		stored := confirmed.distinct()
+		confirmed.until(t, "publishes after the restart", func() bool { return confirmed.distinct() >= stored+100 })
 		close(more)
 		wait(t, done, "the publisher")
 		for _, queue := range []string{"killed.quorum", "killed.classic"} {

@@ -67,7 +67,7 @@ func classify(err error, rules []Rule) (Verdict, bool) {
 }
 
 func panicked(err error) bool {
-	p, ok := err.(interface{ Panicked() bool }) //nolint:errorlint // one node of the tree, see some
+	p, ok := err.(interface{ Panicked() bool })
 	return ok && p.Panicked()
 }
 
@@ -97,10 +97,10 @@ func passing(err error) bool {
 		}
 	}
 	return some(err, func(err error) bool {
-		if t, ok := err.(interface{ Timeout() bool }); ok && t.Timeout() { //nolint:errorlint // one node
+		if t, ok := err.(interface{ Timeout() bool }); ok && t.Timeout() {
 			return true
 		}
-		t, ok := err.(interface{ Temporary() bool }) //nolint:errorlint // one node
+		t, ok := err.(interface{ Temporary() bool })
 		return ok && t.Temporary()
 	})
 }

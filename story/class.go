@@ -70,7 +70,7 @@ func unwrap(err error) []error {
 }
 
 func plain(err error, name string) bool {
-	if _, verdict := err.(interface{ DeadReason() string }); verdict { //nolint:errorlint // one node of the chain
+	if _, verdict := err.(interface{ DeadReason() string }); verdict {
 		return true
 	}
 	switch name {

@@ -147,7 +147,7 @@ func TestDeadLettersMustArriveOnce(t *testing.T) {
 		want string
 	}{
 		"exchange missing":        {queues(q("dlx", "k")), "loses every dead letter"},
-		"nothing bound":           {withBox(q("dlx", "daed")), `by the key "daed"`},
+		"nothing bound":           {withBox(q("dlx", "other")), `by the key "other"`},
 		"nothing bound at all":    {Topology{Exchanges: []Exchange{{Name: "dlx", Kind: "topic"}}, Queues: []Queue{q("dlx", "")}}, "no queue is bound"},
 		"no such queue":           {queues(q(DefaultExchange, "box")), "no queue is bound"},
 		"default without key":     {queues(q(DefaultExchange, "")), "set DeadLetterKey"},

@@ -52,7 +52,7 @@ func ExampleTopology_Validate() {
 		Queues: []topology.Queue{
 			{Name: "work", DeadLetterExchange: topology.DefaultExchange, DeadLetterKey: "retry"},
 			{Name: "retry", TTL: 5 * time.Second, DeadLetterExchange: topology.DefaultExchange, DeadLetterKey: "work"},
-			{Name: "jobs", Arguments: amqp.Table{"x-max-lenght": 1000}},
+			{Name: "jobs", Arguments: amqp.Table{"x-max-lengths": 1000}},
 		},
 	}
 	var faults *topology.ValidationError
@@ -62,7 +62,7 @@ func ExampleTopology_Validate() {
 		}
 	}
 	// Output:
-	// queue "jobs": argument x-max-lenght: RabbitMQ knows no such argument, and would ignore it, did you mean "x-max-length"?
+	// queue "jobs": argument x-max-lengths: RabbitMQ knows no such argument, and would ignore it, did you mean "x-max-length"?
 	// queue "work": dead letters go in a circle without a reject (work -> retry -> work): RabbitMQ drops the message, in silence, when it comes round (H 5.6)
 }
 

@@ -96,7 +96,7 @@ func (g graph) step(name, key string, r *routed) (next []string) {
 		}
 	}
 	r.exact = r.exact && sure
-	if e.Alternate != "" && !(matched && sure) {
+	if e.Alternate != "" && (!matched || !sure) {
 		next = append(next, e.Alternate)
 	}
 	return next

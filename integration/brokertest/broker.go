@@ -24,6 +24,9 @@ type Broker struct {
 	shared bool
 }
 
+// queuesNoted is the time after which a node has surely noted a new quorum queue on disk.
+const queuesNoted = time.Second
+
 // vhosts numbers the virtual hosts of the process.
 var vhosts atomic.Int64
 
@@ -113,10 +116,15 @@ func (b *Broker) Restart(t testing.TB) {
 // Stop stops the broker in good order: clients get connection.close (320, CONNECTION_FORCED).
 func (b *Broker) Stop(t testing.TB) { t.Helper(); b.signal(t, "stop") }
 
-// Kill ends the broker by SIGKILL; its disk stays. A quorum queue that was declared less than about half a second before
-// comes back empty, confirmed messages or not: the node notes its queues on disk with that delay (seen on 3.10, 4.0 and
-// 4.3). Restart first where that matters.
-func (b *Broker) Kill(t testing.TB) { t.Helper(); b.signal(t, "kill") }
+// Kill ends the broker by SIGKILL; its disk stays. It waits a second before: a quorum queue that was declared less than
+// about half a second before a SIGKILL comes back empty or not at all, confirmed messages or not, for a node notes its
+// queues on disk with that delay (seen on 3.10, 4.0 and 4.3).
+func (b *Broker) Kill(t testing.TB) {
+	t.Helper()
+	b.own(t, "kill")
+	<-time.After(queuesNoted)
+	b.signal(t, "kill")
+}
 
 // Start starts a stopped or killed broker on the same port and waits until it is ready.
 func (b *Broker) Start(t testing.TB) { t.Helper(); b.signal(t, "start") }

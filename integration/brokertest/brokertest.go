@@ -20,6 +20,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -81,7 +82,7 @@ func Shared(t testing.TB, version string) *Broker {
 }
 
 // Fresh starts a broker of that version for this test alone: for tests that kill, stop or alarm the broker. It takes
-// some seconds. The container goes when the test ends.
+// some seconds. The container goes when the test ends. The version is one of Versions, or the Version of a shared Broker.
 func Fresh(t testing.TB, version string) *Broker {
 	t.Helper()
 	n, err := brokers.start(imageOf(t, version))
@@ -124,6 +125,9 @@ func imageOf(t testing.TB, version string) string {
 			return image
 		}
 	}
+	if image := brokers.running(version); image != "" {
+		return image
+	}
 	t.Fatalf("brokertest: no image of version %q among %s", version, strings.Join(images, ", "))
 	return ""
 }
@@ -142,9 +146,10 @@ type registry struct {
 }
 
 type startup struct {
-	once sync.Once
-	node *node
-	err  error
+	once  sync.Once
+	ready atomic.Bool // node may be read without once
+	node  *node
+	err   error
 }
 
 func (r *registry) open() (*engine, error) {
@@ -199,8 +204,23 @@ func (r *registry) shared(image string) (*node, error) {
 		r.nodes[image] = s
 	}
 	r.mu.Unlock()
-	s.once.Do(func() { s.node, s.err = r.start(image) })
+	s.once.Do(func() {
+		s.node, s.err = r.start(image)
+		s.ready.Store(s.err == nil)
+	})
 	return s.node, s.err
+}
+
+// running is the image of a shared broker whose server says that it is of that version.
+func (r *registry) running(version string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for image, s := range r.nodes {
+		if s.ready.Load() && s.node.version == version {
+			return image
+		}
+	}
+	return ""
 }
 
 func (r *registry) close() error {
@@ -211,7 +231,7 @@ func (r *registry) close() error {
 	}
 	var errs []error
 	for _, s := range r.nodes {
-		if s.node != nil {
+		if s.ready.Load() {
 			errs = append(errs, s.node.remove())
 		}
 	}

@@ -90,7 +90,7 @@ func TestAs(t *testing.T) {
 
 // tree draws an error tree around a pending error, or around none, and tells
 // what a dumb reader of it would say.
-func tree(t *rapid.T) (err error, holds, joined bool) {
+func tree(t *rapid.T) (holds, joined bool, err error) {
 	if holds = rapid.Bool().Draw(t, "holds"); holds {
 		err = pendingNow()
 	} else {
@@ -108,12 +108,12 @@ func tree(t *rapid.T) (err error, holds, joined bool) {
 			err, joined = fmt.Errorf("%w, %w", errors.New("other"), err), true
 		}
 	}
-	return err, holds, joined
+	return holds, joined, err
 }
 
 func TestJoinIsNeverPending(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		err, holds, joined := tree(t)
+		holds, joined, err := tree(t)
 		if _, ok := AsPending(err); ok != (holds && !joined) {
 			t.Fatalf("AsPending = %v for a tree that holds a pending error: %v, and joins: %v", ok, holds, joined)
 		}
@@ -196,7 +196,7 @@ func TestIsShutdown(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name string
-		ctx  context.Context
+		ctx  context.Context //nolint:containedctx // a row of the table
 		want bool
 	}{
 		{"alive", context.Background(), false},

@@ -11,7 +11,7 @@ var ErrClosed = errors.New("confirm: publisher closed by Close; open a new one")
 // ErrPending is what Receipt.Outcome gives before Done is closed.
 var ErrPending = errors.New("confirm: no outcome yet: wait for Done")
 
-// ReturnedError: the broker found no queue for a mandatory message and gave it
+// ReturnedError tells that the broker found no queue for a mandatory message and gave it
 // back (basic.return). Repeating does not help before the topology changes.
 type ReturnedError struct {
 	Code          uint16 // 312 NO_ROUTE
@@ -31,7 +31,7 @@ func (e *ReturnedError) Error() string {
 // may be in a queue all the same.
 func (e *ReturnedError) PossiblyStored() bool { return e.MaybeStored }
 
-// NackedError: a queue did not take the message (basic.nack), most often
+// NackedError tells that a queue did not take the message (basic.nack), most often
 // because it is full with overflow reject-publish. Other queues of the same
 // routing may have it (H 3.1). Back off and repeat.
 type NackedError struct {
@@ -51,7 +51,7 @@ func (e *NackedError) Temporary() bool { return true }
 // PossiblyStored is MaybeStored.
 func (e *NackedError) PossiblyStored() bool { return e.MaybeStored }
 
-// RefusedError: this message can not be published as it is. Code 0 is a
+// RefusedError tells that this message can not be published as it is. Code 0 is a
 // pre-flight refusal, nothing was sent; any other is the broker's reply code
 // with which it closed the channel on this message, and on this one alone.
 type RefusedError struct {
@@ -76,7 +76,7 @@ func (e *RefusedError) Refused() (code int, reason string) { return e.Code, e.Re
 // PossiblyStored is MaybeStored.
 func (e *RefusedError) PossiblyStored() bool { return e.MaybeStored }
 
-// UnsentError: the message was never written. Repeating is safe.
+// UnsentError tells that the message was never written. Repeating is safe.
 type UnsentError struct {
 	Exchange, Key string
 	// Err is the cause: the ctx's, or ErrClosed.
@@ -96,7 +96,7 @@ func (e *UnsentError) Temporary() bool { return true }
 // PossiblyStored is false.
 func (e *UnsentError) PossiblyStored() bool { return false }
 
-// UnknownError: the message was written and no answer came. It may be stored.
+// UnknownError tells that the message was written and no answer came. It may be stored.
 // Repeat it with the same message-id: a duplicate is possible, a loss is not.
 type UnknownError struct {
 	Exchange, Key string

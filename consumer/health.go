@@ -28,7 +28,7 @@ type Health struct {
 	At  time.Time
 }
 
-// SubscribeError: the broker refuses the subscription.
+// SubscribeError tells that the broker refuses the subscription.
 type SubscribeError struct {
 	Queue string
 	Err   error
@@ -41,7 +41,7 @@ func (e *SubscribeError) Error() string {
 // Unwrap returns the cause, an *amqp.Error where the broker gave one.
 func (e *SubscribeError) Unwrap() error { return e.Err }
 
-// DrainError: handlers did not return although their ctx had ended. Their
+// DrainError tells that handlers did not return although their ctx had ended. Their
 // messages were given back and will be handled again.
 type DrainError struct {
 	Queue   string

@@ -102,7 +102,7 @@ func (b *burial) judge(ctx context.Context, d amqp.Delivery, err error) error {
 func (b *burial) bury(ctx context.Context, d amqp.Delivery, err error) error {
 	s := obituary(d, b.work.Queue, err, time.Now(), b.cfg.Redact)
 	msg, dropped := story.Copy(d, s, 0)
-	b.log(ctx, msg.MessageId, s, dropped)
+	b.log(ctx, msg.MessageId, s, dropped, err)
 	copied := verdict.Copy{
 		Starter:  b.copies,
 		Key:      b.work.DeadLetterQueue,
@@ -156,7 +156,7 @@ func lastError(err error) string {
 	return err.Error()
 }
 
-func (b *burial) log(ctx context.Context, id string, s story.Story, dropped []string) {
+func (b *burial) log(ctx context.Context, id string, s story.Story, dropped []string, cause error) {
 	log := b.cfg.Logger.With(
 		slog.String("queue", b.work.Queue),
 		slog.String("dead_letter_queue", b.work.DeadLetterQueue),
@@ -168,6 +168,10 @@ func (b *burial) log(ctx context.Context, id string, s story.Story, dropped []st
 	)
 	if len(dropped) > 0 {
 		log.WarnContext(ctx, "dlq: headers did not fit the letter and were dropped", slog.Any("headers", dropped))
+	}
+	var panicked interface{ PanicStack() []byte }
+	if errors.As(cause, &panicked) {
+		log = log.With(slog.String("stack", string(panicked.PanicStack())))
 	}
 	log.WarnContext(ctx, "dlq: message buried")
 }

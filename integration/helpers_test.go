@@ -27,7 +27,7 @@ const patience = 60 * time.Second
 
 // logger writes to stderr when HARELINE_TEST_LOG is set.
 func logger() *slog.Logger {
-	var out io.Writer = io.Discard
+	out := io.Discard
 	if os.Getenv("HARELINE_TEST_LOG") != "" {
 		out = os.Stderr
 	}

@@ -62,11 +62,14 @@ func Versions(t testing.TB) []string {
 }
 
 // Each runs f once for every broker version, as a subtest of that name, against a virtual host of its own in a broker
-// that the process's tests share. f may call t.Parallel.
+// that the process's tests share. The versions run in parallel, so f must not call t.Setenv.
 func Each(t *testing.T, f func(t *testing.T, b *Broker)) {
 	t.Helper()
 	for _, version := range Versions(t) {
-		t.Run(version, func(t *testing.T) { f(t, Shared(t, version)) })
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			f(t, Shared(t, version))
+		})
 	}
 }
 
@@ -104,7 +107,10 @@ func Fresh(t testing.TB, version string) *Broker {
 func EachFresh(t *testing.T, f func(t *testing.T, b *Broker)) {
 	t.Helper()
 	for _, version := range Versions(t) {
-		t.Run(version, func(t *testing.T) { f(t, Fresh(t, version)) })
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			f(t, Fresh(t, version))
+		})
 	}
 }
 

@@ -60,7 +60,6 @@ func TestSmokeProxyCut(t *testing.T) {
 
 func TestSmokeRestartAndKillKeepPersistentMessages(t *testing.T) {
 	brokertest.EachFresh(t, func(t *testing.T, b *brokertest.Broker) {
-		t.Parallel() // most of it is waiting for brokers to start
 		ch := b.Channel(t)
 		declareQuorum(t, ch, "orders")
 		publish(t, ch, "orders", "first")

@@ -116,6 +116,8 @@ func checkSubscription(pattern, group string, h Handler) error {
 	switch {
 	case group == "":
 		return &ConfigError{Field: "group", Problem: "is empty", Fix: "name the group: it is the name of its queue"}
+	case strings.ContainsAny(group, "*#"):
+		return &ConfigError{Field: "group", Problem: fmt.Sprintf("%q looks like a pattern", group), Fix: "pass the pattern first, then the group, which is the name of its queue"}
 	case h == nil:
 		return &ConfigError{Field: "handler", Problem: fmt.Sprintf("of group %q is nil", group), Fix: "give a function that handles events"}
 	case pattern == "":

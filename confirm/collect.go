@@ -19,17 +19,20 @@ func (p *Publisher) collect(ctx context.Context, ln *lane) {
 	interval := sweepMin
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
+	armed := true
 	for {
 		answered, waiting := p.oldest(ln)
 		timeout := timer.C
-		if waiting {
+		switch {
+		case !waiting:
+			timeout, armed = nil, false
+		case !armed: // not at every turn: traffic would put the sweep off for ever
 			timer.Reset(interval)
-		} else {
-			timeout = nil
+			armed = true
 		}
 		select {
 		case <-answered:
-			interval = sweepMin
+			interval, armed = sweepMin, false
 			p.mu.Lock()
 			p.settle(ln, false)
 			p.mu.Unlock()
@@ -42,7 +45,7 @@ func (p *Publisher) collect(ctx context.Context, ln *lane) {
 			}
 		case <-ln.wake:
 		case <-timeout:
-			interval = min(2*interval, sweepMax)
+			interval, armed = min(2*interval, sweepMax), false
 			p.mu.Lock()
 			p.settle(ln, true)
 			silent := p.expire(ln)
@@ -50,7 +53,10 @@ func (p *Publisher) collect(ctx context.Context, ln *lane) {
 			if silent {
 				p.cfg.Logger.Warn("no confirm at all within ConfirmTimeout; replacing the publishing channel", "timeout", p.cfg.ConfirmTimeout)
 				ln.close()
+				return
 			}
+		case <-ln.retired:
+			return
 		case <-ln.sess.Done():
 			return
 		case <-ctx.Done():
@@ -114,13 +120,13 @@ func (p *Publisher) conclude(ln *lane, r *Receipt) {
 	case returned:
 		delete(ln.returned, int64(r.id)) //nolint:gosec // as above
 		p.answer(r, &ReturnedError{
-			Code: ret.ReplyCode, Text: ret.ReplyText, Exchange: r.exchange, Key: r.key, MaybeStored: r.maybeStored(),
+			Code: ret.ReplyCode, Text: ret.ReplyText, Exchange: r.exchange, Key: r.key, MessageID: r.msg.MessageId, MaybeStored: r.maybeStored(),
 		})
 	case r.confirmation.Load().Acked():
 		p.answer(r, nil)
 	case ln.ch.IsClosed(): // unknown: reap takes it
 	default:
-		p.answer(r, &NackedError{Exchange: r.exchange, Key: r.key, MaybeStored: r.maybeStored()})
+		p.answer(r, &NackedError{Exchange: r.exchange, Key: r.key, MessageID: r.msg.MessageId, MaybeStored: r.maybeStored()})
 	}
 }
 

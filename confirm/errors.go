@@ -17,6 +17,7 @@ type ReturnedError struct {
 	Code          uint16 // 312 NO_ROUTE
 	Text          string
 	Exchange, Key string
+	MessageID     string
 	// MaybeStored is true when the message had been sent before and that copy's
 	// fate is unknown: it may have been stored then.
 	MaybeStored bool
@@ -36,6 +37,7 @@ func (e *ReturnedError) PossiblyStored() bool { return e.MaybeStored }
 // routing may have it (H 3.1). Back off and repeat.
 type NackedError struct {
 	Exchange, Key string
+	MessageID     string
 	// MaybeStored is as in ReturnedError.
 	MaybeStored bool
 }
@@ -58,8 +60,10 @@ type RefusedError struct {
 	Code          int
 	Reason        string
 	Exchange, Key string
-	// MaybeStored is true when the message had been sent before, on a link that
-	// was lost: that copy may have been stored.
+	MessageID     string
+	// MaybeStored is false for a pre-flight refusal. The broker refuses a
+	// message that met an exception when it meets another one alone; its first
+	// copy may have been stored before the exception that it met.
 	MaybeStored bool
 }
 
@@ -79,6 +83,7 @@ func (e *RefusedError) PossiblyStored() bool { return e.MaybeStored }
 // UnsentError tells that the message was never written. Repeating is safe.
 type UnsentError struct {
 	Exchange, Key string
+	MessageID     string
 	// Err is the cause: the ctx's, or ErrClosed.
 	Err error
 }
@@ -100,6 +105,7 @@ func (e *UnsentError) PossiblyStored() bool { return false }
 // Repeat it with the same message-id: a duplicate is possible, a loss is not.
 type UnknownError struct {
 	Exchange, Key string
+	MessageID     string
 	// Err is the cause: the ctx's, ErrClosed, a timeout or the link's loss.
 	Err error
 }
@@ -124,6 +130,8 @@ type PendingError struct{ *Receipt }
 func (e *PendingError) Error() string {
 	return fmt.Sprintf("confirm: %s under way: wait for Done, then look at Outcome", target(e.exchange, e.key))
 }
+
+var errKillsLinks = errors.New("the link was lost each time this message was sent, alone too: it may be what the broker or the client cannot take")
 
 var errNoConfirm = errors.New("the broker did not answer within ConfirmTimeout")
 

@@ -17,6 +17,7 @@ type lane struct {
 	ch      *amqp.Channel
 	returns chan amqp.Return
 	wake    chan struct{} // something was written
+	retired chan struct{} // nothing more is to be written
 	began   time.Time
 
 	// Guarded by the publisher's mutex.
@@ -37,12 +38,15 @@ func (p *Publisher) openLane(ctx context.Context, places int) (*lane, error) {
 	if err := sess.Do(ctx, func(ch *amqp.Channel) error { return ch.Confirm(false) }); err != nil {
 		return nil, err
 	}
-	return &lane{
+	ln := &lane{
 		sess: sess, ch: sess.Channel(), began: time.Now(),
 		returns:  sess.Channel().NotifyReturn(make(chan amqp.Return, places+1)),
 		returned: make(map[int64]amqp.Return),
 		wake:     make(chan struct{}, 1),
-	}, nil
+		retired:  make(chan struct{}),
+	}
+	ln.lastAnswer = ln.clock()
+	return ln, nil
 }
 
 // reopen is openLane until it works or ctx ends (nil).
@@ -86,10 +90,13 @@ func (ln *lane) alive(ctx context.Context) bool {
 	select {
 	case <-ln.sess.Unblocked():
 	case <-ln.sess.Done():
+	case <-ln.retired:
 	case <-ctx.Done():
 	}
 	select {
 	case <-ln.sess.Done():
+		return false
+	case <-ln.retired:
 		return false
 	case <-ctx.Done():
 		return false
@@ -98,8 +105,13 @@ func (ln *lane) alive(ctx context.Context) bool {
 	}
 }
 
-// close closes the session; a broker that does not answer loses the link soon.
+// close ends the lane, once. It waits a little for the broker's answer; a
+// broker that gives none is waited for in the link, and not written to.
 func (ln *lane) close() {
+	if isClosed(ln.retired) {
+		return
+	}
+	close(ln.retired)
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	_ = ln.sess.Close(ctx)
@@ -125,21 +137,12 @@ func (ln *lane) drain() {
 	}
 }
 
-// exception gives the broker's reason when it ended the lane because of
-// something written on it, nil when the link was merely lost. A connection
-// error counts when it is one that a message can cause; the client's own
-// frame error after a failed write does not.
+// exception gives the broker's reason when it closed this channel, and nothing
+// else, because of something written on it; nil when the connection went.
 func (ln *lane) exception() *amqp.Error {
 	var err *amqp.Error
-	if !errors.As(ln.sess.Err(), &err) || !err.Server {
-		return nil
-	}
 	var closed *link.ClosedError
-	if errors.As(ln.sess.Err(), &closed) && !closed.Connection {
-		return err
-	}
-	switch err.Code {
-	case amqp.FrameError, amqp.SyntaxError, amqp.CommandInvalid, amqp.UnexpectedFrame, amqp.NotAllowed, amqp.NotImplemented:
+	if errors.As(ln.sess.Err(), &closed) && !closed.Connection && errors.As(closed, &err) && err.Server {
 		return err
 	}
 	return nil

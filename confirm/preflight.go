@@ -3,6 +3,7 @@ package confirm
 import (
 	"fmt"
 	"maps"
+	"math"
 	"strconv"
 	"time"
 
@@ -15,6 +16,12 @@ import (
 const HeaderPublishID = "hareline-publish-id"
 
 const (
+	// The client refuses to read tables deeper than 32 or with more than 8192
+	// entries, in a return as in a delivery, and drops the connection; it writes
+	// them without a word. The broker's x-death and our story need some room.
+	maxDepth   = 28
+	maxEntries = 8000
+
 	maxShortString = 255
 	maxCopyHeaders = 120 << 10
 	// maxExpiration is the broker's: ten years in milliseconds.
@@ -40,7 +47,7 @@ func prepare(exchange, key string, msg amqp.Publishing, id uint64, lim limits) (
 	headers := make(amqp.Table, len(msg.Headers)+1)
 	maps.Copy(headers, msg.Headers)
 	headers[HeaderPublishID] = int64(id) //nolint:gosec // counts messages of one process
-	bytes, reason := checkTable("headers", headers)
+	bytes, reason := checkTable("headers", headers, 1)
 	if reason == "" {
 		reason = checkRouting(headers)
 	}
@@ -117,13 +124,16 @@ func checkRouting(h amqp.Table) string {
 // checkTable gives the encoded size of a table (AMQP 0-9-1, 4.2.5.5) and turns
 // int into int64, which the client would cut to 32 bits (H 10.3). Tables are
 // replaced in their parent, never changed in place: they are the caller's.
-func checkTable(path string, t amqp.Table) (size int, reason string) {
+func checkTable(path string, t amqp.Table, depth int) (size int, reason string) {
+	if reason = checkShape(path, len(t), depth); reason != "" {
+		return 0, reason
+	}
 	size = 4
 	for k, v := range t {
 		if len(k) > maxShortString {
 			return 0, fmt.Sprintf("%s has a name of %d bytes, AMQP allows %d", path, len(k), maxShortString)
 		}
-		n, wide, reason := checkValue(path, k, v)
+		n, wide, reason := checkValue(path, k, v, depth)
 		if reason != "" {
 			return 0, reason
 		}
@@ -135,47 +145,89 @@ func checkTable(path string, t amqp.Table) (size int, reason string) {
 	return size, ""
 }
 
+// checkShape refuses what the client writes and cannot read back.
+func checkShape(path string, entries, depth int) string {
+	switch {
+	case depth > maxDepth:
+		return fmt.Sprintf("%s is nested %d deep, the limit is %d", path, depth, maxDepth)
+	case entries > maxEntries:
+		return fmt.Sprintf("%s has %d entries, the limit is %d: put them into the body", path, entries, maxEntries)
+	}
+	return ""
+}
+
 // checkValue gives the encoded size of a value without its type octet and,
 // where the value must be replaced, its replacement.
-func checkValue(path, name string, v any) (size int, replace any, reason string) {
+func checkValue(path, name string, v any, depth int) (size int, replace any, reason string) {
 	switch v := v.(type) {
-	case nil:
-		return 0, nil, ""
-	case bool, byte, int8:
-		return 1, nil, ""
-	case int16, uint16:
-		return 2, nil, ""
-	case int32, uint32, float32:
-		return 4, nil, ""
-	case int64, float64, time.Time:
-		return 8, nil, ""
 	case int:
 		return 8, int64(v), ""
-	case amqp.Decimal:
-		return 5, nil, ""
-	case string:
-		return 4 + len(v), nil, ""
-	case []byte:
-		return 4 + len(v), nil, ""
+	case float32:
+		return 4, nil, checkFloat(path, name, float64(v))
+	case float64:
+		return 8, nil, checkFloat(path, name, v)
 	case amqp.Table:
 		own := maps.Clone(v)
-		size, reason = checkTable(path+"."+name, own)
+		size, reason = checkTable(path+"."+name, own, depth+1)
 		return size, own, reason
 	case []any:
-		own := make([]any, len(v))
-		size = 4
-		for i, item := range v {
-			n, wide, reason := checkValue(path+"."+name, strconv.Itoa(i), item)
-			if reason != "" {
-				return 0, nil, reason
-			}
-			own[i] = item
-			if wide != nil {
-				own[i] = wide
-			}
-			size += 1 + n
-		}
-		return size, own, ""
+		return checkArray(path+"."+name, v, depth+1)
+	}
+	if size, ok := scalarSize(v); ok {
+		return size, nil, ""
 	}
 	return 0, nil, fmt.Sprintf("%s.%s is a %T: AMQP has no such type; use a string, int64, float64, bool, []byte, time.Time, []any or amqp.Table", path, name, v)
+}
+
+func checkArray(path string, list []any, depth int) (size int, replace any, reason string) {
+	if reason = checkShape(path, len(list), depth); reason != "" {
+		return 0, nil, reason
+	}
+	own := make([]any, len(list))
+	size = 4
+	for i, item := range list {
+		n, wide, reason := checkValue(path, strconv.Itoa(i), item, depth)
+		if reason != "" {
+			return 0, nil, reason
+		}
+		own[i] = item
+		if wide != nil {
+			own[i] = wide
+		}
+		size += 1 + n
+	}
+	return size, own, ""
+}
+
+// scalarSize is the encoded size of a value that holds no others and needs no
+// check (AMQP 0-9-1, 4.2.5.5, with RabbitMQ's types); false where AMQP has none.
+func scalarSize(v any) (size int, ok bool) {
+	switch v := v.(type) {
+	case nil:
+		return 0, true
+	case bool, byte, int8:
+		return 1, true
+	case int16, uint16:
+		return 2, true
+	case int32, uint32:
+		return 4, true
+	case int64, time.Time:
+		return 8, true
+	case amqp.Decimal:
+		return 5, true
+	case string:
+		return 4 + len(v), true
+	case []byte:
+		return 4 + len(v), true
+	}
+	return 0, false
+}
+
+// checkFloat refuses NaN and the infinities: RabbitMQ cannot decode them, and
+// answers 541, closing the connection.
+func checkFloat(path, name string, f float64) string {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return fmt.Sprintf("%s.%s is %v: RabbitMQ takes finite numbers only", path, name, f)
+	}
+	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,12 @@ func TestPrepareRefuses(t *testing.T) {
 		{"strings", "", "", amqp.Publishing{Headers: amqp.Table{"n": []string{"a"}}}, "[]string"},
 		{"map", "", "", amqp.Publishing{Headers: amqp.Table{"n": map[string]any{}}}, "map[string]interface"},
 		{"in an array", "", "", amqp.Publishing{Headers: amqp.Table{"n": []any{1, uint(2)}}}, "headers.n.1 is a uint"},
+		{"NaN", "", "", amqp.Publishing{Headers: amqp.Table{"n": math.NaN()}}, "headers.n is NaN"},
+		{"infinity", "", "", amqp.Publishing{Headers: amqp.Table{"l": []any{float32(math.Inf(-1))}}}, "headers.l.0 is -Inf"},
+		{"too deep", "", "", amqp.Publishing{Headers: nested(40)}, "nested 29 deep"},
+		{"too deep in arrays", "", "", amqp.Publishing{Headers: amqp.Table{"l": nestedList(40)}}, "nested 29 deep"},
+		{"too many in an array", "", "", amqp.Publishing{Headers: amqp.Table{"l": make([]any, 8001)}}, "8001 entries"},
+		{"too many", "", "", amqp.Publishing{Headers: numbered(8001)}, "8002 entries"},
 		{"CC as a string", "", "", amqp.Publishing{Headers: amqp.Table{"CC": "orders"}}, "header CC is string"},
 		{"BCC of numbers", "", "", amqp.Publishing{Headers: amqp.Table{"BCC": []any{int64(1)}}}, "header BCC"},
 		{"negative expiration", "", "", amqp.Publishing{Expiration: "-1"}, "expiration"},
@@ -53,6 +60,30 @@ func TestPrepareRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+func nested(depth int) amqp.Table {
+	t := amqp.Table{}
+	for range depth {
+		t = amqp.Table{"t": t}
+	}
+	return t
+}
+
+func nestedList(depth int) []any {
+	var l []any
+	for range depth {
+		l = []any{l}
+	}
+	return l
+}
+
+func numbered(n int) amqp.Table {
+	t := amqp.Table{}
+	for i := range n {
+		t[strconv.Itoa(i)] = nil
+	}
+	return t
 }
 
 func TestPrepareFillsDefaultsAndLeavesTheCallersTablesAlone(t *testing.T) {

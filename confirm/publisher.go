@@ -59,7 +59,8 @@ func Open(ctx context.Context, l *link.Link, cfg Config) (*Publisher, error) {
 // Publish sends one message and waits for its outcome: nil when confirmed and
 // routed, else one of the errors in the package comment. The end of ctx ends
 // the wait with *UnsentError or *UnknownError; it disturbs no other message.
-// The message's body and headers must not change before Publish returns.
+// The body and the values in the headers must not change before there is an
+// outcome; after an *UnknownError, never, for they may still be sent.
 func (p *Publisher) Publish(ctx context.Context, exchange, key string, msg amqp.Publishing) error {
 	r := p.enqueue(ctx, exchange, key, msg, limits{p.cfg.MaxHeaderBytes, p.cfg.MaxBodyBytes})
 	select {
@@ -72,8 +73,7 @@ func (p *Publisher) Publish(ctx context.Context, exchange, key string, msg amqp.
 
 // Send puts one message on its way and does not wait for its answer. It waits
 // for a place in the window, and ctx ends that wait; afterwards the end of ctx
-// ends the receipt as it would end Publish. The body and the values in the
-// headers must not change before the receipt is done.
+// ends the receipt as it would end Publish. On body and headers see Publish.
 func (p *Publisher) Send(ctx context.Context, exchange, key string, msg amqp.Publishing) *Receipt {
 	return p.send(ctx, exchange, key, msg, limits{p.cfg.MaxHeaderBytes, p.cfg.MaxBodyBytes})
 }
@@ -113,7 +113,7 @@ func (p *Publisher) enqueue(ctx context.Context, exchange, key string, msg amqp.
 	r.id = p.lastID.Add(1)
 	var reason string
 	if r.msg, r.size, reason = prepare(exchange, key, msg, r.id, lim); reason != "" {
-		r.abort(&RefusedError{Reason: reason, Exchange: exchange, Key: key})
+		r.abort(&RefusedError{Reason: reason, Exchange: exchange, Key: key, MessageID: r.msg.MessageId})
 		return r
 	}
 	if ctx.Err() != nil {

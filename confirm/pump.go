@@ -2,6 +2,7 @@ package confirm
 
 import (
 	"context"
+	"slices"
 )
 
 // batch is how many messages the pump takes from the queue at a time.
@@ -33,12 +34,21 @@ func (p *Publisher) run(ctx context.Context, ln *lane) {
 	p.abandon(cmpErr(context.Cause(ctx)))
 }
 
+// suspicious is how many links in a row a message may see lost while it is
+// unanswered before it is sent alone, and alone before it is given up.
+const suspicious = 3
+
 // sendAgain decides how the unanswered messages of an ended lane go on: after
-// an exception one at a time, until the one that caused it is found.
+// an exception one at a time, until the one that caused it is found; likewise
+// when one has been there at the loss of several links in a row, for a message
+// can kill the connection too.
 func (p *Publisher) sendAgain(ctx context.Context, ln *lane, again []*Receipt) []*Receipt {
 	exception := ln.exception()
 	if exception == nil {
 		p.cfg.Logger.Warn("link lost; sending unanswered messages again", "messages", len(again), "error", ln.sess.Err())
+		if slices.ContainsFunc(again, func(r *Receipt) bool { return r.losses >= suspicious }) {
+			return p.quarantine(ctx, again)
+		}
 		return again
 	}
 	p.cfg.Logger.Warn("the broker closed the publishing channel; sending its unanswered messages one at a time",
@@ -52,6 +62,12 @@ func (p *Publisher) pump(ctx context.Context, ln *lane) {
 	for ln.alive(ctx) {
 		next = p.take(ln, next[:0])
 		for i, r := range next {
+			// An alarm stops the broker's reading: a batch of large messages
+			// written into it would run into the write deadline.
+			if !ln.alive(ctx) {
+				p.unwrite(next[i:])
+				return
+			}
 			confirmation, err := ln.ch.PublishWithDeferredConfirm(r.exchange, r.key, true, false, r.msg)
 			if err != nil {
 				// The message may be half written, the ones behind it are not.
@@ -66,6 +82,7 @@ func (p *Publisher) pump(ctx context.Context, ln *lane) {
 		}
 		select {
 		case <-p.kick:
+		case <-ln.retired:
 		case <-ln.sess.Done():
 		case <-ctx.Done():
 		}
@@ -118,7 +135,9 @@ func (p *Publisher) reap(ln *lane) []*Receipt {
 			p.answer(r, r.unknown(cmpErr(ln.sess.Err())))
 		default:
 			r.stage = queued
-			r.lost = r.lost || r.sends > 0 && ln.exception() == nil
+			if r.sends > 0 && ln.exception() == nil {
+				r.losses++
+			}
 			r.confirmation.Store(nil)
 			again = append(again, r)
 		}

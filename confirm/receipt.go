@@ -23,7 +23,7 @@ type Receipt struct {
 	// Guarded by the publisher's mutex.
 	stage  stage
 	over   bool          // the caller has its outcome
-	lost   bool          // a link was lost after it was written
+	losses int           // links lost while it was unanswered
 	sends  int           // how often it was written
 	sentAt time.Duration // on the session's clock
 	unhook func() bool   // stops watching the caller's ctx
@@ -72,9 +72,9 @@ func (r *Receipt) MessageID() string { return r.msg.MessageId }
 func (r *Receipt) maybeStored() bool { return r.sends > 1 }
 
 func (r *Receipt) unsent(err error) error {
-	return &UnsentError{Exchange: r.exchange, Key: r.key, Err: err}
+	return &UnsentError{Exchange: r.exchange, Key: r.key, MessageID: r.msg.MessageId, Err: err}
 }
 
 func (r *Receipt) unknown(err error) error {
-	return &UnknownError{Exchange: r.exchange, Key: r.key, Err: err}
+	return &UnknownError{Exchange: r.exchange, Key: r.key, MessageID: r.msg.MessageId, Err: err}
 }

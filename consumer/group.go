@@ -18,7 +18,8 @@ type Closer interface {
 }
 
 // Group is the whole of a consuming process: its consumers, the publishers
-// they use, and the order in which they end.
+// they use, and the order in which they end. Its Run closes the link: whatever
+// else uses that link must be done by then.
 type Group struct {
 	Consumers []Config
 	// Publishers are closed after the consumers have drained and before the

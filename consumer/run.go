@@ -66,6 +66,9 @@ func Run(ctx context.Context, l *link.Link, cfg Config) error {
 // RunAll runs several consumers until ctx ends or one of them fails, which
 // ends the others; it waits for all and joins their errors.
 func RunAll(ctx context.Context, l *link.Link, cfgs ...Config) error {
+	if len(cfgs) == 0 {
+		return &ConfigError{Field: "Queue", Problem: "is nowhere: there is no consumer", Fix: "give at least one Config"}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	errs := make([]error, len(cfgs))
@@ -126,18 +129,23 @@ func (r *runner) work() {
 	}
 }
 
+// panicsInARow outside Recover are told as Panicking.
+const panicsInARow = 3
+
 // call runs the handler chain. A panic that reaches it came from middleware,
 // or from a handler without Recover.
 func (r *runner) call(j job) (err error) {
 	defer func() {
 		v := recover()
 		if v == nil {
-			r.panics.Store(0)
+			if r.panics.Swap(0) >= panicsInARow {
+				r.tell(Consuming, nil)
+			}
 			return
 		}
 		panicked := &PanicError{Value: v, Stack: debug.Stack()}
 		r.cfg.Logger.Error("panic outside consumer.Recover; message given back", "message_id", j.d.MessageId, "panic", r.cfg.Redact(fmt.Sprint(v)), "stack", string(panicked.Stack))
-		if r.panics.Add(1) == 3 {
+		if r.panics.Add(1) == panicsInARow {
 			r.tell(Panicking, panicked)
 		}
 		err = panicked

@@ -30,9 +30,13 @@ func (e *TimeoutError) Timeout() bool { return true }
 // Timeout ends the handler's ctx after d. A handler that returns its ctx's
 // error then gives a *TimeoutError; any other result is left as it is, for the
 // handler knows better what it did. A handler that does not look at its ctx
-// cannot be stopped. Keep d well below the broker's consumer timeout.
+// cannot be stopped. Keep d well below the broker's consumer timeout. It belongs
+// innermost, beside Recover; 0 is no timeout.
 func Timeout(d time.Duration) Middleware {
 	return func(next Handler) Handler {
+		if d <= 0 {
+			return next
+		}
 		return func(ctx context.Context, del amqp.Delivery) error {
 			own, cancel := context.WithTimeout(ctx, d)
 			defer cancel()

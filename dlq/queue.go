@@ -104,6 +104,9 @@ func Open(l *link.Link, cfg QueueConfig) *Queue {
 // QueueConfig.Rotate. While f works, letters wait in
 // memory, up to the prefetch.
 func (q *Queue) Look(ctx context.Context, f func(Letter) error) error {
+	if f == nil {
+		return errors.New("dlq: Look needs a function that is shown the letters")
+	}
 	_, err := q.scan(ctx, 0, func(_ *scan, t taken) (action, error) {
 		return keep, f(t.letter)
 	})
@@ -113,6 +116,9 @@ func (q *Queue) Look(ctx context.Context, f func(Letter) error) error {
 // Discard removes the letters that selected says true of, for good, and returns
 // how many.
 func (q *Queue) Discard(ctx context.Context, selected func(Letter) bool) (Report, error) {
+	if selected == nil {
+		return Report{}, errors.New("dlq: Discard needs a function that selects letters: nothing is removed without being named")
+	}
 	return q.scan(ctx, 0, func(s *scan, t taken) (action, error) {
 		if !selected(t.letter) {
 			return keep, nil

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
+	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -65,7 +67,7 @@ func (c Config) validate() error {
 	for i, u := range c.URLs {
 		// The parser's own text may quote a piece of the password, so it is
 		// not passed on.
-		if _, err := amqp.ParseURI(u); err != nil {
+		if uri, err := amqp.ParseURI(u); err != nil || strings.Contains(u, "@") && !hasUser(u) || uri.Host == "" {
 			return &ConfigError{
 				Field:   fmt.Sprintf("URLs[%d]", i),
 				Problem: "is not an AMQP URL",
@@ -89,6 +91,13 @@ func (c Config) validate() error {
 		return &ConfigError{Field: "ReconnectMax", Problem: "is smaller than ReconnectMin", Fix: "swap the two"}
 	}
 	return nil
+}
+
+// hasUser tells whether what stands before the @ is where a URL has its user:
+// an unescaped / ? or # in a password makes it a part of host or path.
+func hasUser(u string) bool {
+	parsed, err := url.Parse(u)
+	return err == nil && parsed.User != nil
 }
 
 // endpoint is one broker, with and without its secret.

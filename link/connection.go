@@ -149,6 +149,10 @@ func (c *connection) session(ctx context.Context, gen uint64) (*Session, error) 
 		closed := ch.NotifyClose(make(chan *amqp.Error, 1))
 		if !c.link.spawn(func() { s.watch(closed) }) {
 			_ = ch.Close()
+			select {
+			case answer <- opened{err: ErrClosed}:
+			case <-gone:
+			}
 			return
 		}
 		select {

@@ -64,7 +64,7 @@ func Open(ctx context.Context, cfg Config) (*Link, error) {
 	}
 	var first [2]*connection
 	for i := range first {
-		c, err := l.dial(ctx, Role(i), true)
+		c, err := l.dial(ctx, Role(i), l.backoff(), true)
 		if err != nil {
 			if first[0] != nil {
 				first[0].close(time.Now().Add(closeGrace))
@@ -83,10 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Link, error) {
 
 // dial goes round the endpoints until one answers. With first set it gives up
 // when all of them refuse for good.
-func (l *Link) dial(ctx context.Context, role Role, first bool) (*connection, error) {
-	wait := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(l.cfg.ReconnectMin), backoff.WithMaxInterval(l.cfg.ReconnectMax),
-		backoff.WithRandomizationFactor(0.5), backoff.WithMaxElapsedTime(0))
+func (l *Link) dial(ctx context.Context, role Role, wait backoff.BackOff, first bool) (*connection, error) {
 	refusals := 0 // in a row
 	for attempt := 1; ; attempt++ {
 		c, failed := l.round(ctx, role)
@@ -109,6 +106,12 @@ func (l *Link) dial(ctx context.Context, role Role, first bool) (*connection, er
 			return nil, failed
 		}
 	}
+}
+
+func (l *Link) backoff() backoff.BackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(l.cfg.ReconnectMin), backoff.WithMaxInterval(l.cfg.ReconnectMax),
+		backoff.WithRandomizationFactor(0.5), backoff.WithMaxElapsedTime(0))
 }
 
 // convinced is how many doubtful refusals in a row are believed.
@@ -134,9 +137,13 @@ func (l *Link) round(ctx context.Context, role Role) (*connection, *ConnectError
 	return nil, last
 }
 
-// keep holds one role's connection: watch it, and when it is gone, dial again.
+// keep holds one role's connection: watch it, and when it is gone, dial again:
+// at once if it had lived for ReconnectMax, else with the backoff going on, for
+// something may kill every connection as soon as it is there.
 func (l *Link) keep(ctx context.Context, role Role, c *connection) {
+	wait := l.backoff()
 	for {
+		began := time.Now()
 		l.slots[role].set(c)
 		if ctx.Err() != nil { // Close looked at the slot before c was in it
 			c.close(time.Now().Add(closeGrace))
@@ -151,7 +158,15 @@ func (l *Link) keep(ctx context.Context, role Role, c *connection) {
 		}
 		l.cfg.Logger.Warn("connection to RabbitMQ lost; reconnecting", "server", c.server, "role", role, "error", c.err)
 		l.states.Tell(State{At: time.Now(), Role: role, Status: Disconnected, Server: c.server, Err: c.err})
-		next, err := l.dial(ctx, role, false)
+		if time.Since(began) >= l.cfg.ReconnectMax {
+			wait.Reset()
+		} else {
+			select {
+			case <-time.After(wait.NextBackOff()):
+			case <-ctx.Done():
+			}
+		}
+		next, err := l.dial(ctx, role, wait, false)
 		if err != nil { // only when ctx ended
 			l.states.Tell(State{At: time.Now(), Role: role, Status: Closed})
 			return
@@ -202,8 +217,8 @@ func (e *UnavailableError) Error() string {
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // Close says goodbye to the broker, closes both sockets and waits for the
-// link's goroutines. It returns within 3 s or when ctx ends, whichever is
-// first, whatever the broker does; a second call returns nil. What was
+// link's goroutines. It returns within 5 s, or shortly after ctx has ended,
+// whatever the broker does; a second call returns nil. What was
 // unacknowledged is redelivered, what was unconfirmed is unknown: close
 // consumers and publishers first.
 func (l *Link) Close(ctx context.Context) error {

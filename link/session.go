@@ -59,7 +59,8 @@ func (s *Session) BlockedFor() time.Duration { return s.conn.gate.blockedFor(tim
 // so it runs in a goroutine of the link; when ctx ends first, Do returns its
 // cause and closes the session, because the late answer would belong to nobody.
 func (s *Session) Do(ctx context.Context, call func(ch *amqp.Channel) error) error {
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
+		s.abandon()
 		return context.Cause(ctx)
 	}
 	answer := make(chan error, 1)

@@ -12,8 +12,9 @@ import (
 // Policy says how often and how late a message is tried again. The zero value
 // is useful. A Policy is safe for concurrent use when its functions are.
 type Policy struct {
-	// MaxRetries is how many retries follow the first attempt. 0 means 3,
-	// negative means none. It counts for each copy of a message.
+	// MaxRetries is how many retries follow the first attempt. Negative means
+	// none; 0 means as many as a BackOff that ends has delays, else 3. A
+	// message that was duplicated counts for each of its copies.
 	MaxRetries int
 
 	// MaxElapsed ends the retries of a message when the next one would come
@@ -45,10 +46,28 @@ type Policy struct {
 	Logger *slog.Logger
 }
 
+// defaultRetries is how many follow a schedule without end.
+const defaultRetries = 3
+
+// retriesOf counts the delays of a schedule that ends.
+func retriesOf(schedule func() backoff.BackOff) int {
+	if schedule == nil {
+		return defaultRetries
+	}
+	const endless = 1000
+	b := schedule()
+	for n := range endless {
+		if b.NextBackOff() == backoff.Stop {
+			return n
+		}
+	}
+	return defaultRetries
+}
+
 func (p Policy) withDefaults() Policy {
 	switch {
 	case p.MaxRetries == 0:
-		p.MaxRetries = 3
+		p.MaxRetries = retriesOf(p.BackOff)
 	case p.MaxRetries < 0:
 		p.MaxRetries = 0
 	}

@@ -92,3 +92,24 @@ func TestNoDelayIsOverLongest(t *testing.T) {
 		}
 	})
 }
+
+// A schedule that ends says how many retries there are, unless MaxRetries does.
+func TestRetriesOfAFiniteSchedule(t *testing.T) {
+	second := time.Second
+	five := Schedule(second, second, second, second, second)
+	for name, tt := range map[string]struct {
+		policy Policy
+		want   int
+	}{
+		"default":                {Policy{}, 3},
+		"endless":                {Policy{BackOff: Constant(second)}, 3},
+		"five delays":            {Policy{BackOff: five}, 5},
+		"five delays, two tries": {Policy{BackOff: five, MaxRetries: 2}, 2},
+		"none":                   {Policy{BackOff: five, MaxRetries: -1}, 0},
+		"no delay":               {Policy{BackOff: Schedule()}, 0},
+	} {
+		if got := tt.policy.withDefaults().MaxRetries; got != tt.want {
+			t.Errorf("%s: %d retries, want %d", name, got, tt.want)
+		}
+	}
+}

@@ -68,6 +68,9 @@ func (c Config) withDefaults() Config {
 	if c.Policy.Redact == nil {
 		c.Policy.Redact = c.Redact
 	}
+	if c.Redact == nil {
+		c.Redact = c.Policy.Redact
+	}
 	return c
 }
 

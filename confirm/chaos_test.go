@@ -18,7 +18,7 @@ import (
 // nacks, cuts, closes channels and alarms at random. What each caller is told
 // must agree with what the peer did.
 func TestOutcomesAgreeWithTheBroker(t *testing.T) {
-	seeds := 20
+	seeds := 8
 	if s := os.Getenv("SEEDS"); s != "" {
 		seeds, _ = strconv.Atoi(s)
 	}

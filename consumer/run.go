@@ -98,6 +98,8 @@ type runner struct {
 	busy         atomic.Int32   // handlers running
 	panics       atomic.Int32   // in a row, outside Recover
 	failures     int            // give-backs in a row
+	fruitless    int            // sessions in a row that a lost connection ended before anything was settled
+	lowered      bool           // a long pause makes the next session ask for no more than Workers
 }
 
 // job is one delivery for a worker.
@@ -112,22 +114,37 @@ func (r *runner) text(err error) string {
 	if err == nil {
 		return ""
 	}
-	return r.cfg.Redact(err.Error())
+	return r.cfg.Redact(fmt.Sprint(err))
 }
 
 func (r *runner) tell(status Status, err error) {
 	r.health.Tell(Health{Queue: r.cfg.Queue, Status: status, Err: err, At: time.Now()})
 }
 
-// work is one worker. It ends when jobs is closed.
+// work is one worker. It ends when jobs is closed. A handler that ends its
+// goroutine (runtime.Goexit, as t.FailNow does) is replaced.
 func (r *runner) work() {
+	var current *job
+	defer func() {
+		if current == nil {
+			return
+		}
+		r.busy.Add(-1)
+		r.cfg.Logger.Error("handler ended its goroutine; message given back", "message_id", current.d.MessageId)
+		current.s.report(result{tag: current.tag, err: errGoexit, handled: true})
+		r.helpers.Go(r.work)
+	}()
 	for j := range r.jobs {
+		current = &j
 		r.busy.Add(1)
 		err := r.call(j)
+		current = nil
 		r.busy.Add(-1)
 		j.s.report(result{tag: j.tag, err: err, handled: true})
 	}
 }
+
+var errGoexit = errors.New("consumer: the handler called runtime.Goexit")
 
 // panicsInARow outside Recover are told as Panicking.
 const panicsInARow = 3
@@ -150,11 +167,17 @@ func (r *runner) call(j job) (err error) {
 		}
 		err = panicked
 	}()
-	return r.cfg.Handler(r.contextFor(&j.d), j.d)
+	return probed(r.cfg.Handler(r.contextFor(&j.d), j.d))
 }
 
 // noteEnd starts the drain's clock, once.
 func (r *runner) noteEnd() { r.endedAt.CompareAndSwap(0, time.Now().UnixNano()) }
+
+// drainBy is when running handlers' ctx ends, DrainTimeout after Run's did.
+func (r *runner) drainBy() time.Time {
+	r.noteEnd()
+	return time.Unix(0, r.endedAt.Load()).Add(r.cfg.DrainTimeout)
+}
 
 // awaitHandlers waits for the workers and helpers: until the drain's deadline,
 // then, their ctx ended, a little longer. It tells how many handlers did not
@@ -165,11 +188,10 @@ func (r *runner) awaitHandlers() int {
 		defer close(done)
 		r.helpers.Wait()
 	}()
-	deadline := time.Unix(0, r.endedAt.Load()).Add(r.cfg.DrainTimeout)
 	select {
 	case <-done:
 		return 0
-	case <-time.After(time.Until(deadline)):
+	case <-time.After(time.Until(r.drainBy())):
 	}
 	r.stopHandlers()
 	select {
@@ -202,6 +224,7 @@ func (r *runner) consume(ctx context.Context) error {
 			if time.Since(began) > steady {
 				wait.Reset()
 			}
+			r.weigh(s, err)
 			if ctx.Err() != nil || err == nil {
 				continue
 			}
@@ -230,15 +253,46 @@ func (r *runner) consume(ctx context.Context) error {
 	return nil
 }
 
+// patient is how many fruitless sessions in a row make the next one cautious.
+const patient = 2
+
+// weigh counts the sessions that brought nothing. A message that the client
+// cannot read kills the connection, and each death counts a delivery for all
+// that was prefetched: with a prefetch of one it counts for the culprit alone,
+// until the delivery limit takes it away.
+func (r *runner) weigh(s *session, err error) {
+	var closed *link.ClosedError
+	switch {
+	case s.settled:
+		r.fruitless = 0
+	case errors.As(err, &closed) && closed.Connection:
+		if r.fruitless++; r.fruitless == patient {
+			r.cfg.Logger.Warn("connections are lost before anything is settled; taking one message at a time until one is")
+		}
+	}
+}
+
+// window is the prefetch of the next session.
+func (r *runner) window() int {
+	switch {
+	case r.fruitless >= patient:
+		return 1
+	case r.lowered:
+		return min(r.cfg.Workers, r.prefetch)
+	}
+	return r.prefetch
+}
+
 // subscribe opens a session and consumes on it.
 func (r *runner) subscribe(ctx context.Context, n int) (*session, error) {
 	sess, err := r.link.Session(ctx, link.Consuming)
 	if err != nil {
 		return nil, err
 	}
+	prefetch := r.window()
 	var deliveries <-chan amqp.Delivery
 	err = sess.Do(ctx, func(ch *amqp.Channel) error {
-		if err := ch.Qos(r.prefetch, 0, false); err != nil {
+		if err := ch.Qos(prefetch, 0, false); err != nil {
 			return err
 		}
 		var err error
@@ -255,7 +309,7 @@ func (r *runner) subscribe(ctx context.Context, n int) (*session, error) {
 		}
 		return nil, errors.Join(err, closed)
 	}
-	return newSession(r, sess, deliveries), nil
+	return newSession(r, sess, deliveries, prefetch), nil
 }
 
 // isRefusal tells an answer to our subscription from the end of a connection.

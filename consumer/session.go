@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"time"
 
@@ -33,7 +34,10 @@ type session struct {
 	hold     hold
 	aside    []*delivery // can be neither copied nor rejected safely
 
-	stopping bool // no handler starts any more
+	prefetch int
+	settled  bool             // anything at all
+	stopping bool             // no handler starts any more
+	retireBy <-chan time.Time // when a session that is replaced ends all the same
 	failed   error
 }
 
@@ -43,6 +47,7 @@ type delivery struct {
 	at     time.Time
 	again  verdict.Again
 	backAt time.Time // when it is given back
+	waits  int       // for copies, one after the other
 }
 
 // result is what became of a handler call, a pending copy or a repeated one.
@@ -53,11 +58,11 @@ type result struct {
 	probe   bool // the answer to a repeat
 }
 
-func newSession(r *runner, sess *link.Session, deliveries <-chan amqp.Delivery) *session {
+func newSession(r *runner, sess *link.Session, deliveries <-chan amqp.Delivery, prefetch int) *session {
 	return &session{
-		r: r, sess: sess, deliveries: deliveries,
-		results: make(chan result, r.prefetch), ended: make(chan struct{}),
-		open: make(map[uint64]*delivery, r.prefetch),
+		r: r, sess: sess, deliveries: deliveries, prefetch: prefetch,
+		results: make(chan result, prefetch), ended: make(chan struct{}),
+		open: make(map[uint64]*delivery, prefetch),
 	}
 }
 
@@ -111,12 +116,14 @@ func (s *session) serve(ctx context.Context) error {
 			s.checkAge()
 		case <-ending:
 			ending, s.stopping = nil, true
-			deadline = time.After(s.r.cfg.DrainTimeout)
+			deadline = time.After(time.Until(s.r.drainBy()))
 		case <-deadline:
 			deadline = nil
 			s.r.stopHandlers()
 			last = time.After(stopGrace)
 		case <-last:
+			return nil
+		case <-s.retireBy:
 			return nil
 		case <-s.sess.Done():
 			return s.lost(ctx)
@@ -157,7 +164,7 @@ const cancelGrace = 100 * time.Millisecond
 // drainLost waits for running handlers of a session that was lost while it
 // drained: they have the same deadline, though their messages come back.
 func (s *session) drainLost() error {
-	deadline := time.After(s.r.cfg.DrainTimeout)
+	deadline := time.After(time.Until(s.r.drainBy()))
 	for s.running > 0 {
 		select {
 		case res := <-s.results:
@@ -225,6 +232,7 @@ func (s *session) handle(res result) {
 	case doAck:
 		s.r.failures = 0
 		s.ledger.finish(res.tag)
+		s.noteSettled()
 		s.close(res.tag)
 	case doAwait:
 		s.await(u, res)
@@ -243,26 +251,39 @@ func (s *session) close(tag uint64) { delete(s.open, tag) }
 // await waits for a copy's outcome in a goroutine, for Outcome may go on to
 // publish and wait itself.
 func (s *session) await(u *delivery, res result) {
+	if u.waits++; u.waits > maxWaits {
+		s.returnLater(u, fmt.Errorf("%w: %w", errNoOutcome, res.err))
+		return
+	}
 	p, _ := verdict.AsPending(res.err)
 	s.awaiting++
 	tag := u.d.DeliveryTag
 	s.r.helpers.Go(func() {
-		select {
-		case <-p.Done():
-			s.report(result{tag: tag, err: outcome(p)})
-		case <-s.ended:
+		if err := s.outcome(p); !errors.Is(err, errEnded) {
+			s.report(result{tag: tag, err: err})
 		}
 	})
 }
 
-// outcome is p's, or the panic that asking for it made: it may run user code.
-func outcome(p verdict.Pending) (err error) {
+// maxWaits is how many pending errors in a row are waited for: an outcome that
+// is the same pending error again would be asked for ever.
+const maxWaits = 100
+
+var errNoOutcome = errors.New("consumer: a pending error's outcome is pending again and again")
+
+// outcome waits for p. Asking it may run user code, whose panic is its outcome.
+func (s *session) outcome(p verdict.Pending) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	return p.Outcome()
+	select {
+	case <-p.Done():
+		return probed(p.Outcome())
+	case <-s.ended:
+		return errEnded
+	}
 }
 
 // flush sends the acks of all that has finished, after taking in what else has
@@ -274,6 +295,28 @@ func (s *session) flush() {
 	s.acks = s.ledger.acks(s.acks[:0])
 	for _, a := range s.acks {
 		s.sent(s.sess.Channel().Ack(a.tag, a.multiple))
+	}
+}
+
+// noteSettled ends the caution after fruitless sessions or a long pause: the
+// next session takes the full prefetch again.
+func (s *session) noteSettled() {
+	s.settled = true
+	if s.hold.paused {
+		return
+	}
+	s.r.lowered = false
+	if s.prefetch < s.r.prefetch {
+		s.retire()
+	}
+}
+
+// retire ends the session once its running handlers have returned, or after
+// DrainTimeout: one that is stuck must not stop the others for ever.
+func (s *session) retire() {
+	if !s.stopping {
+		s.stopping = true
+		s.retireBy = time.After(s.r.cfg.DrainTimeout)
 	}
 }
 

@@ -3,7 +3,9 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -33,9 +35,9 @@ func (s *session) keep(u *delivery, res result) {
 		s.r.cfg.Logger.Error("a copy cannot be stored; no handler starts until it can", "message_id", u.d.MessageId, "error", s.r.text(res.err))
 		s.r.tell(Paused, res.err)
 	}
-	if !s.hold.paused || res.probe {
+	if now := time.Now(); !s.hold.paused || res.probe && !s.hold.nextAt.After(now) { // once a round
 		s.hold.failed++
-		s.hold.nextAt = time.Now().Add(jitter(pause(s.hold.failed)))
+		s.hold.nextAt = now.Add(jitter(pause(s.hold.failed)))
 	}
 	s.hold.paused = true
 	s.hold.held = append(s.hold.held, u)
@@ -52,6 +54,7 @@ func (s *session) resume(res result) {
 		s.hold = hold{}
 		s.r.cfg.Logger.Info("copies are stored again; handling goes on")
 		s.r.tell(Consuming, nil)
+		s.noteSettled()
 	}
 }
 
@@ -72,22 +75,23 @@ func (s *session) repeat() {
 }
 
 // callAgain repeats a copy and waits for what comes of it.
-func (s *session) callAgain(again verdict.Again) error {
+func (s *session) callAgain(again verdict.Again) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
 	ctx, cancel := context.WithTimeout(s.lifetime, againTimeout)
 	defer cancel()
-	err := again.Again(ctx)
-	for {
+	err = probed(again.Again(ctx))
+	for range maxWaits {
 		p, pending := verdict.AsPending(err)
 		if !pending {
 			return err
 		}
-		select {
-		case <-p.Done():
-			err = outcome(p)
-		case <-s.ended:
-			return errEnded
-		}
+		err = s.outcome(p)
 	}
+	return fmt.Errorf("%w: %w", errNoOutcome, err)
 }
 
 var errEnded = errors.New("consumer: session ended")
@@ -123,6 +127,7 @@ func (s *session) returnLater(u *delivery, cause error) {
 // settleOne settles a delivery singly and at once.
 func (s *session) settleOne(u *delivery, settle func(tag uint64) error) {
 	tag := u.d.DeliveryTag
+	s.noteSettled()
 	s.ledger.settle(tag)
 	s.close(tag)
 	s.sent(settle(tag))
@@ -174,10 +179,12 @@ func (s *session) checkAge() {
 		s.r.prefetch = max(s.r.cfg.Workers, s.r.prefetch/2)
 		s.r.cfg.Logger.Warn("deliveries wait too long for a worker; giving them back and halving the prefetch",
 			"waited", time.Since(s.waiting[0].at), "prefetch", s.r.prefetch)
-		s.stopping = true
+		s.retire()
 	case slices.ContainsFunc(s.hold.held, old) || slices.ContainsFunc(s.aside, old) || len(s.waiting) > 0 && old(s.waiting[0]):
+		// Each time counts a delivery for all that is prefetched.
+		s.r.lowered = true
 		s.r.cfg.Logger.Warn("deliveries held too long; giving them back before the broker's consumer timeout")
-		s.stopping = true
+		s.retire()
 	}
 }
 

@@ -2,6 +2,7 @@ package story
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 
@@ -72,16 +73,31 @@ func foreign(h amqp.Table) (kept amqp.Table, dropped []string) {
 		if strings.HasPrefix(name, Prefix) || brokers(name) {
 			continue
 		}
-		v, ok := carry(v)
+		v, ok := carry(v, 1)
 		if !ok || len(name) > maxShort {
 			dropped = append(dropped, name)
 			continue
 		}
 		kept[name] = v
 	}
+	if len(kept) > maxHeaders {
+		for _, name := range bySize(kept)[:len(kept)-maxHeaders] {
+			delete(kept, name)
+			dropped = append(dropped, name)
+		}
+	}
 	slices.Sort(dropped)
 	return kept, dropped
 }
+
+// The client writes tables that it cannot read back: more than 32 deep, or with
+// more than 8192 entries. A copy beyond that could never be consumed again, and
+// one beyond the publisher's own limits not be published.
+const (
+	maxDepth   = 28
+	maxEntries = 8000
+	maxHeaders = 7900 // leaves room for our own
+)
 
 // brokers reports whether a header is the broker's own, or tells it to route a
 // copy further.
@@ -94,15 +110,23 @@ func brokers(name string) bool {
 }
 
 // carry returns the value as AMQP can carry it: an int as int64, for the client
-// cuts it to 32 bits silently (H 10.3). False: it cannot.
-func carry(v any) (any, bool) {
+// cuts it to 32 bits silently (H 10.3). False: it cannot. depth is that of the
+// table or array which holds the value.
+func carry(v any, depth int) (any, bool) {
 	switch v := v.(type) {
 	case int:
 		return int64(v), true
+	case float32:
+		return v, !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0)
+	case float64:
+		return v, !math.IsNaN(v) && !math.IsInf(v, 0)
 	case amqp.Table:
+		if depth >= maxDepth || len(v) > maxEntries {
+			return nil, false
+		}
 		table := make(amqp.Table, len(v))
 		for name, item := range v {
-			item, ok := carry(item)
+			item, ok := carry(item, depth+1)
 			if !ok || len(name) > maxShort {
 				return nil, false
 			}
@@ -110,9 +134,12 @@ func carry(v any) (any, bool) {
 		}
 		return table, true
 	case []any:
+		if depth >= maxDepth || len(v) > maxEntries {
+			return nil, false
+		}
 		list := make([]any, len(v))
 		for i, item := range v {
-			item, ok := carry(item)
+			item, ok := carry(item, depth+1)
 			if !ok {
 				return nil, false
 			}

@@ -36,6 +36,9 @@ func main() {
 }
 
 func run(ctx context.Context, url string) error {
+	if url == "" {
+		return errors.New("no broker given: set AMQP_URL, such as amqp://guest:guest@127.0.0.1:5672/")
+	}
 	l, err := link.Open(ctx, link.Config{URLs: []string{url}})
 	if err != nil {
 		return err
@@ -53,9 +56,13 @@ func run(ctx context.Context, url string) error {
 		return err
 	}
 	mine := order{ID: time.Now().Format(time.RFC3339Nano)}
-	body := fmt.Appendf(nil, `{"ID": %q}`, mine.ID)
-	// The default exchange routes by the queue's name. nil: a queue has it.
-	if err := pub.Publish(ctx, "", orders.Queue, amqp.Publishing{ContentType: "application/json", Body: body}); err != nil {
+	msg := amqp.Publishing{
+		MessageId:   mine.ID, // where a publish may be repeated: the same id each time
+		ContentType: "application/json",
+		Body:        fmt.Appendf(nil, `{"ID": %q}`, mine.ID),
+	}
+	// The default exchange routes by the queue's name. nil: the queue has it.
+	if err := pub.Publish(ctx, "", orders.Queue, msg); err != nil {
 		return err
 	}
 	fmt.Println("published", mine.ID)
@@ -68,7 +75,11 @@ func run(ctx context.Context, url string) error {
 	defer stop()
 	var shipped atomic.Bool
 	ship := func(_ context.Context, o order, d amqp.Delivery) error {
-		if told, _ := story.Read(d.Headers); told.RetryCount == 0 {
+		told, err := story.Read(d.Headers) // what happened to the message so far
+		if err != nil {
+			return err
+		}
+		if told.For(orders.Queue).RetryCount == 0 { // in this queue, not in one it was forwarded from
 			fmt.Println("attempt 1 failed", o.ID)
 			return retry.Transient(errors.New("the warehouse does not answer"))
 		}

@@ -50,17 +50,16 @@ func AsAgain(err error) (Again, bool) { return find[Again](err) }
 func AsReject(err error) (Reject, bool) { return find[Reject](err) }
 
 // find walks the chain of err up to the first error of type T or the first
-// join of two or more errors. A join that holds a single error is a chain.
+// join of two or more errors. A join that holds a single error is a chain. An
+// error's own As is not asked, for it may look into a join (multierror does),
+// and a panic ends the walk: what it carried is no result of the attempt.
 func find[T error](err error) (T, bool) {
 	for err != nil {
 		if t, ok := err.(T); ok { //nolint:errorlint // this loop is the unwrapping, without joins
 			return t, true
 		}
-		if as, ok := err.(interface{ As(any) bool }); ok {
-			var t T
-			if as.As(&t) {
-				return t, true
-			}
+		if p, ok := err.(interface{ Panicked() bool }); ok && p.Panicked() { //nolint:errorlint // as above
+			break
 		}
 		err = unwrap(err)
 	}

@@ -64,7 +64,7 @@ func TestAs(t *testing.T) {
 		{"plain", plain, false, false, false, false},
 		{"pending", p, true, false, false, true},
 		{"wrapped", fmt.Errorf("w: %w", p), true, false, false, true},
-		{"by As", asPending{p}, true, false, false, true},
+		{"by As", asPending{p}, false, false, false, true},
 		{"again", fmt.Errorf("w: %w", a), false, true, false, true},
 		{"reject", r, false, false, true, true},
 		{"joined with another", errors.Join(p, plain), false, false, false, true},

@@ -39,4 +39,7 @@
 // neither "video" nor "video.started.again". A group whose pattern has changed
 // since an earlier release keeps the earlier binding as well, for declaring
 // only adds: unbind it by hand, or give the group a new name.
+//
+// Rules cited as H n, R n and F n in comments are collected in docs/hazards.md
+// of the repository.
 package bus

@@ -18,9 +18,17 @@
 // messages. After a link loss the unanswered ones are sent again, first and in
 // their order, with the same message-id. After a channel exception, which
 // makes the fate of every neighbour unknown (H 2.1), they go one at a time over
-// a channel of their own, so that only the one that caused it is refused.
+// a channel of their own, so that only the one that caused it is refused. So do
+// those with a message that has seen three links lost while it was unanswered;
+// after three more, alone, that message is unknown.
+//
+// A message's body, and the values in its headers, must not change before there
+// is an outcome; after an *UnknownError never, for they may still be sent.
 //
 // Order: messages that one goroutine passes to Send, or to Publish one after
 // the other, arrive for the first time in that order; a copy that was sent
 // again may arrive a second time later.
+//
+// Rules cited as H n, R n and F n in comments are collected in docs/hazards.md
+// of the repository.
 package confirm

@@ -17,5 +17,11 @@
 //	again    Again(ctx)     no copy can be stored for now: no new handler starts until it can
 //	reject   Reject() bool  no time will mend the copy: reject into the broker's dead-letter exchange, or hold aside
 //
+// So middleware must hand such an error on, as it is or wrapped by %w; [Cause]
+// gives the failure behind it.
+//
 // The end of Run's ctx is no verdict on any message: it starts the drain.
+//
+// Rules cited as H n, R n and F n in comments are collected in docs/hazards.md
+// of the repository.
 package consumer

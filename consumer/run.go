@@ -262,10 +262,13 @@ const patient = 2
 // until the delivery limit takes it away.
 func (r *runner) weigh(s *session, err error) {
 	var closed *link.ClosedError
+	lost := errors.As(err, &closed) && closed.Connection
+	cautious := s.prefetch == 1 && r.fruitless >= patient
 	switch {
-	case s.settled:
+	case lost && cautious: // the culprit is still there
+	case s.settled > 0:
 		r.fruitless = 0
-	case errors.As(err, &closed) && closed.Connection:
+	case lost:
 		if r.fruitless++; r.fruitless == patient {
 			r.cfg.Logger.Warn("connections are lost before anything is settled; taking one message at a time until one is")
 		}

@@ -35,7 +35,7 @@ type session struct {
 	aside    []*delivery // can be neither copied nor rejected safely
 
 	prefetch int
-	settled  bool             // anything at all
+	settled  int              // deliveries
 	stopping bool             // no handler starts any more
 	retireBy <-chan time.Time // when a session that is replaced ends all the same
 	failed   error
@@ -298,15 +298,16 @@ func (s *session) flush() {
 	}
 }
 
-// noteSettled ends the caution after fruitless sessions or a long pause: the
-// next session takes the full prefetch again.
+// noteSettled ends the caution after fruitless sessions or a long pause once
+// as many have been settled as a session without caution would take: the next
+// one is such a session.
 func (s *session) noteSettled() {
-	s.settled = true
+	s.settled++
 	if s.hold.paused {
 		return
 	}
 	s.r.lowered = false
-	if s.prefetch < s.r.prefetch {
+	if s.prefetch < s.r.prefetch && s.settled >= s.r.prefetch {
 		s.retire()
 	}
 }

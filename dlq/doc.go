@@ -23,4 +23,7 @@
 // replay-id, by which a consumer can tell.
 //
 // [Parse] makes a [Letter] of any message, our own or not, however broken.
+//
+// Rules cited as H n, R n and F n in comments are collected in docs/hazards.md
+// of the repository.
 package dlq

@@ -201,7 +201,7 @@ func TestUnsafeLooks(t *testing.T) {
 				t.Errorf("forced: %v, %d seen", err, seen)
 			}
 		}
-		err := openQueue(l, dlq.QueueConfig{Queue: "missing"}).Look(deadline(t), nil)
+		err := openQueue(l, dlq.QueueConfig{Queue: "missing"}).Look(deadline(t), func(dlq.Letter) error { return nil })
 		var broken *dlq.QueueError
 		var refused *amqp.Error
 		if !errors.As(err, &broken) || !errors.As(err, &refused) || refused.Code != amqp.NotFound {

@@ -243,7 +243,7 @@ func TestBrokerKilled(t *testing.T) {
 			t.Error(err)
 		}
 		// A quorum queue declared moments before a SIGKILL comes back without its
-		// Raft member on 3.10 and 4.0, and never confirms again: not our subject.
+		// messages, and on 3.10 and 4.0 never confirms again: not our subject (F 4).
 		b.Restart(t)
 		l := open(t, link.Config{URLs: []string{b.URL}, Heartbeat: 2 * time.Second, ReconnectMax: time.Second})
 		p := publisher(t, l, confirm.Config{Window: 50})

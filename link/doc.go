@@ -17,4 +17,7 @@
 // and the client's own recovery, which reuses channels, acknowledges other
 // messages after a reconnect (H 8.5). Config.Recovery of amqp091-go therefore
 // stays nil, and whoever needs a channel again asks for a new session.
+//
+// Rules cited as H n, R n and F n in comments are collected in docs/hazards.md
+// of the repository.
 package link

@@ -17,4 +17,7 @@
 // Retries are bounded always: there is no policy that tries for ever. Delivery
 // is at-least-once: a crash between the copy and the ack leaves both, so the
 // number of attempts is bounded for each copy, not for the two together.
+//
+// Rules cited as H n, R n and F n in comments are collected in docs/hazards.md
+// of the repository.
 package retry

@@ -121,33 +121,41 @@ func carry(v any, depth int) (any, bool) {
 	case float64:
 		return v, !math.IsNaN(v) && !math.IsInf(v, 0)
 	case amqp.Table:
-		if depth >= maxDepth || len(v) > maxEntries {
-			return nil, false
-		}
-		table := make(amqp.Table, len(v))
-		for name, item := range v {
-			item, ok := carry(item, depth+1)
-			if !ok || len(name) > maxShort {
-				return nil, false
-			}
-			table[name] = item
-		}
-		return table, true
+		return carryTable(v, depth+1)
 	case []any:
-		if depth >= maxDepth || len(v) > maxEntries {
-			return nil, false
-		}
-		list := make([]any, len(v))
-		for i, item := range v {
-			item, ok := carry(item, depth+1)
-			if !ok {
-				return nil, false
-			}
-			list[i] = item
-		}
-		return list, true
+		return carryArray(v, depth+1)
 	}
 	return v, valueSize(v) > 0
+}
+
+func carryTable(t amqp.Table, depth int) (any, bool) {
+	if depth > maxDepth || len(t) > maxEntries {
+		return nil, false
+	}
+	table := make(amqp.Table, len(t))
+	for name, item := range t {
+		item, ok := carry(item, depth)
+		if !ok || len(name) > maxShort {
+			return nil, false
+		}
+		table[name] = item
+	}
+	return table, true
+}
+
+func carryArray(l []any, depth int) (any, bool) {
+	if depth > maxDepth || len(l) > maxEntries {
+		return nil, false
+	}
+	list := make([]any, len(l))
+	for i, item := range l {
+		item, ok := carry(item, depth)
+		if !ok {
+			return nil, false
+		}
+		list[i] = item
+	}
+	return list, true
 }
 
 // fit writes s into msg's headers and sheds until the header frame fits.

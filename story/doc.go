@@ -12,4 +12,7 @@
 //
 // All functions are pure and safe for concurrent use. They never change the
 // tables they are given, except [Story.Write] and [Strip], which say so.
+//
+// Rules cited as H n, R n and F n in comments are collected in docs/hazards.md
+// of the repository.
 package story

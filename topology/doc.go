@@ -32,4 +32,7 @@
 //
 // All values here are plain data: copy them, compare them, build them by hand.
 // No function but Declare does I/O, and none of them starts a goroutine.
+//
+// Rules cited as H n, R n and F n in comments are collected in docs/hazards.md
+// of the repository.
 package topology

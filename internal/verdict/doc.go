@@ -8,4 +8,7 @@
 // everything else (give the delivery back). They are told apart by tiny
 // interfaces, so that the packages which return them need not import the one
 // which reads them.
+//
+// Rules cited as H n, R n and F n in comments are collected in docs/hazards.md
+// of the repository.
 package verdict

@@ -58,7 +58,7 @@ func find[T error](err error) (T, bool) {
 		if t, ok := err.(T); ok { //nolint:errorlint // this loop is the unwrapping, without joins
 			return t, true
 		}
-		if p, ok := err.(interface{ Panicked() bool }); ok && p.Panicked() { //nolint:errorlint // as above
+		if p, ok := err.(interface{ Panicked() bool }); ok && p.Panicked() {
 			break
 		}
 		err = unwrap(err)

@@ -59,23 +59,6 @@ func TestEveryURLIsTried(t *testing.T) {
 	})
 }
 
-// A link that is cut in the middle of the handshake looks to the client like
-// refused credentials, and is none.
-func TestCutHandshakeIsNoRefusal(t *testing.T) {
-	brokertest.Each(t, func(t *testing.T, b *brokertest.Broker) {
-		for _, bytes := range []int64{1, 100, 450, 480, 500, 520, 560} { // start, start-ok, tune, open
-			proxy := b.Proxy(t)
-			proxy.CutAfterBytes(brokertest.ToClient, bytes)
-			states := make(chan link.State, 10)
-			l := open(t, link.Config{URLs: []string{proxy.URL()}, ReconnectMin: time.Millisecond, OnState: func(s link.State) { states <- s }})
-			wait(t, states, "the connection")
-			if err := l.Close(deadline(t)); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-}
-
 // Every cut is told by the hook, and followed by a new connection; a session
 // of the old one stays dead.
 func TestReconnect(t *testing.T) {

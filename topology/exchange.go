@@ -25,7 +25,7 @@ type Exchange struct {
 	Alternate string
 	// External exchanges are declared by somebody else. Declare only checks that
 	// they exist; no other field but Name is looked at. Where the user may not even
-	// look (RabbitMQ 4.3 wants the configure permission for it), they are taken to
+	// look (RabbitMQ 4.3 wants some right on the name for it, F 8), they are taken to
 	// exist.
 	External bool
 	// Arguments for plugin types. An alternate exchange goes into Alternate.

@@ -2,6 +2,7 @@ package confirm
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 )
 
@@ -38,7 +39,7 @@ func (p *Publisher) quarantine(ctx context.Context, suspects []*Receipt) (rest [
 			case killed:
 				return suspects[i+1:]
 			case lost:
-				if ctx.Err() != nil {
+				if !apart(ctx, r.losses) {
 					return suspects[i:]
 				}
 			case settled:
@@ -46,6 +47,18 @@ func (p *Publisher) quarantine(ctx context.Context, suspects []*Receipt) (rest [
 		}
 	}
 	return nil
+}
+
+// apart waits for a random while that grows with each loss: other publishers of
+// the link are in quarantine for the same loss, and the culprit of one must not
+// meet the innocent of another each time. False: ctx has ended.
+func apart(ctx context.Context, losses int) bool {
+	select {
+	case <-time.After(rand.N(time.Duration(losses) * 200 * time.Millisecond)): //nolint:gosec // no secret
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // quarantine is the lane in use and how long the whole has taken.

@@ -1,0 +1,31 @@
+package amqptest
+
+import "github.com/hareline/hareline/internal/wire"
+
+func (ch *channel) basicQos(m *wire.BasicQos) *amqpError {
+	if m.PrefetchSize != 0 {
+		return hardError(codeNotImplemented, "prefetch_size!=0 (%d)", m.PrefetchSize)
+	}
+	// 4.3 knows no limit for whole channels any more: it takes it for one of
+	// each consumer.
+	if m.Global && !ch.conn.broker.cfg.Version.atLeast43() {
+		ch.limit = int(m.PrefetchCount)
+	} else {
+		ch.prefetch, ch.limit = int(m.PrefetchCount), 0
+	}
+	ch.reply(false, &wire.BasicQosOk{})
+	ch.unblock()
+	return nil
+}
+
+// unblock has the channel's consumers served again that its limit held up.
+func (ch *channel) unblock() {
+	for _, c := range ch.consumers {
+		if c.queue.kind == classic && c.hasCredit() {
+			if !c.queue.opts.singleActive {
+				c.enlist()
+			}
+			c.queue.wake()
+		}
+	}
+}

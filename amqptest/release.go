@@ -1,0 +1,126 @@
+package amqptest
+
+import (
+	"cmp"
+	"slices"
+)
+
+// release ends what the channel has of queues: its consumers go, and
+// auto-delete queues with them; what is unacked goes back. It is called when
+// the channel has ended, and may be called again.
+func (ch *channel) release() {
+	ch.timeout.stop()
+	ch.timeout = nil
+	held := ch.unacked.all()
+	for _, s := range ch.settling {
+		held = append(held, s.deliveries...)
+	}
+	slices.SortFunc(held, byTag)
+	ch.settling = nil
+	for _, d := range held {
+		ch.unacked.remove(d)
+	}
+
+	byQueue := make(map[*queue][]*delivery)
+	for _, d := range held {
+		byQueue[d.entry.queue] = append(byQueue[d.entry.queue], d)
+	}
+	gone := make(map[*queue][]*consumer)
+	for _, c := range ch.consumers {
+		gone[c.queue] = append(gone[c.queue], c)
+		if byQueue[c.queue] == nil {
+			byQueue[c.queue] = []*delivery{}
+		}
+	}
+	clear(ch.consumers)
+	queues := make([]*queue, 0, len(byQueue))
+	for q := range byQueue {
+		queues = append(queues, q)
+	}
+	slices.SortFunc(queues, func(a, b *queue) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), a.created.Compare(b.created))
+	})
+	for _, q := range queues {
+		q.channelDown(ch, gone[q], byQueue[q])
+	}
+}
+
+// channelDown takes back what a channel that ended had of the queue.
+func (q *queue) channelDown(ch *channel, consumers []*consumer, held []*delivery) {
+	if q.deleted {
+		for _, d := range held {
+			d.takeBack()
+		}
+		return
+	}
+	slices.SortFunc(consumers, func(a, b *consumer) int { return cmp.Compare(a.seq, b.seq) })
+	for _, c := range consumers {
+		q.forgetConsumer(c, "channel")
+	}
+	if len(consumers) > 0 && q.autoDeleteIfUnused() {
+		for _, d := range held {
+			d.takeBack()
+		}
+		return
+	}
+	q.takeBackAll(ch, held)
+	q.lingering = slices.DeleteFunc(q.lingering, func(c *consumer) bool { return c.ch == ch })
+	if q.log != nil {
+		q.wake()
+		return
+	}
+	q.activate()
+	if q.kind == classic {
+		q.checkBounds()
+		q.dropExpired()
+	} else if len(held) > 0 {
+		q.unused()
+	}
+	q.wake()
+}
+
+// takeBackAll puts back what is out at a channel that ended: for a quorum
+// queue consumer by consumer.
+func (q *queue) takeBackAll(ch *channel, held []*delivery) {
+	if q.kind == quorum {
+		slices.SortStableFunc(held, q.compareKeys)
+	}
+	for _, d := range held {
+		if d.takeBack() || q.log != nil {
+			continue
+		}
+		if q.broker().tracer.on {
+			q.trace(Event{Kind: EventRequeued, Tag: d.tag, Reason: "channel"}, ch, d.entry)
+		}
+		q.cameBack(d.entry, true)
+		d.entry.redelivered = true
+		q.giveBack(d.entry, true)
+	}
+}
+
+// compareKeys is the order in which a quorum queue takes back from consumers:
+// in 3.10 that of their tags, basic.get's delivery tags being taken for such;
+// since 4.0 that of their age, and those of basic.get last.
+func (q *queue) compareKeys(a, b *delivery) int {
+	if q.version().atLeast40() {
+		switch {
+		case a.consumer != nil && b.consumer != nil:
+			return cmp.Compare(a.consumer.seq, b.consumer.seq)
+		case a.consumer != nil:
+			return -1
+		case b.consumer != nil:
+			return 1
+		}
+	}
+	return cmp.Compare(a.holderKey(), b.holderKey())
+}
+
+// unackedEntries lists what is out at the channel, by delivery tag.
+func (ch *channel) unackedEntries() []*delivery {
+	all := ch.unacked.all()
+	for _, s := range ch.settling {
+		all = append(all, s.deliveries...)
+	}
+	slices.SortFunc(all, byTag)
+	return slices.DeleteFunc(all, func(d *delivery) bool { return d.released })
+}

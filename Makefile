@@ -3,13 +3,16 @@
 SHELL := /bin/bash
 GOLANGCI_LINT_VERSION := v2.15.0
 
-.PHONY: help demo test unit integration images lint fmt bench
+.PHONY: help demo broker test unit integration images lint fmt bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## the streaming example, on AMQP_URL or else on a RabbitMQ 4.0 in Docker
+demo: ## the streaming example, on AMQP_URL, on RABBITMQ_IMAGE in Docker, or else on a broker in its own process
 	@scripts/demo.sh
+
+broker: ## an in-memory broker on 127.0.0.1:5672 with the management API on 15672, until Ctrl-C
+	@cd cmd/hareline && go build -o ../../.bin/hareline . && exec ../../.bin/hareline broker
 
 test: unit integration ## everything: unit tests, then integration tests on RabbitMQ 3.10, 4.0 and 4.3
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the streaming example: on AMQP_URL when that is set, else on a RabbitMQ 4.0 in Docker, set up for it and removed
-# afterwards.
+# Runs the streaming example: on the broker at AMQP_URL when that is set; on a RabbitMQ of the image RABBITMQ_IMAGE in
+# Docker when that is set, such as hareline/rabbitmq:4.0 (built when missing) or rabbitmq:4-management, removed
+# afterwards; else on a broker in the example's own process, for which only Go is needed.
 #
 #   scripts/demo.sh [flags of examples/streaming]
 set -euo pipefail
@@ -8,13 +9,19 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 say() { printf '[demo] %s\n' "$*"; }
 
+command -v go >/dev/null || { say "error: no Go here: install Go 1.26"; exit 1; }
 if [ -n "${AMQP_URL:-}" ]; then
+  say "on the broker at AMQP_URL"
+  exec go run ./examples/streaming "$@"
+fi
+image=${RABBITMQ_IMAGE:-}
+if [ -z "$image" ]; then
+  say "on a broker in the example's own process (amqptest); on yours: AMQP_URL=... make demo; on a RabbitMQ in Docker: RABBITMQ_IMAGE=hareline/rabbitmq:4.0 make demo"
   exec go run ./examples/streaming "$@"
 fi
 
 scripts/docker-engine.sh
-image=${RABBITMQ_IMAGE:-hareline/rabbitmq:4.0}
-if [ -z "${RABBITMQ_IMAGE:-}" ]; then scripts/images.sh 4.0; fi
+case $image in hareline/rabbitmq:*) scripts/images.sh "${image#*:}" ;; esac
 user=demo password=$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
 say "starting $image"
 container=$(docker run -d --rm -p 127.0.0.1::5672 -e RABBITMQ_DEFAULT_USER="$user" -e RABBITMQ_DEFAULT_PASS="$password" "$image")

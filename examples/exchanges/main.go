@@ -1,11 +1,13 @@
 // Command exchanges shows how the three usual kinds of exchange route: direct by
-// the exact key, topic by patterns, fanout to everybody. It publishes to a real
-// broker, says to which queues each message went, and exits with 1 when that is
-// not where it had to go. Messages that no queue is bound for come back to the
+// the exact key, topic by patterns, fanout to everybody. It publishes, says to
+// which queues each message went, and exits with 1 when that is not where it had
+// to go. Messages that no queue is bound for come back to the
 // publisher, as an error.
 //
-// Its exchanges and queues have names of their own and are removed in the end.
+// It uses the broker at AMQP_URL, or else one in its own process. Its exchanges
+// and queues have names of their own and are removed in the end.
 //
+//	go run ./examples/exchanges
 //	AMQP_URL=amqp://guest:guest@127.0.0.1:5672/ go run ./examples/exchanges
 package main
 
@@ -23,12 +25,13 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/link"
 )
 
 func main() {
-	url := flag.String("url", os.Getenv("AMQP_URL"), "broker, amqp://user:password@host:port/vhost; default $AMQP_URL")
+	url := flag.String("url", os.Getenv("AMQP_URL"), "broker, amqp://user:password@host:port/vhost; default $AMQP_URL, else one in this process")
 	timeout := flag.Duration("timeout", 30*time.Second, "how long it may take")
 	flag.Parse()
 	slog.SetLogLoggerLevel(slog.LevelWarn)
@@ -46,7 +49,13 @@ func main() {
 // run plays all demos; its error says what was not as expected.
 func run(ctx context.Context, url string, out io.Writer) (err error) {
 	if url == "" {
-		return errors.New("no broker given: set AMQP_URL or -url, such as amqp://guest:guest@127.0.0.1:5672/")
+		b, startErr := amqptest.Start("127.0.0.1:0")
+		if startErr != nil {
+			return startErr
+		}
+		defer func() { err = errors.Join(err, b.Close()) }()
+		url = b.URL()
+		fmt.Fprintln(os.Stderr, "exchanges: neither AMQP_URL nor -url is set; using a broker in this process")
 	}
 	l, err := link.Open(ctx, link.Config{URLs: []string{url}, Name: "exchanges"})
 	if err != nil {

@@ -1,7 +1,8 @@
 // Command quickstart publishes one order. Its handler fails the first time, so
 // the order waits on the delay ladder, comes back, is shipped, and the program
-// ends.
+// ends. It uses the broker at AMQP_URL, or else one in its own process.
 //
+//	go run ./examples/quickstart
 //	AMQP_URL=amqp://guest:guest@127.0.0.1:5672/ go run ./examples/quickstart
 package main
 
@@ -15,6 +16,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/dlq"
@@ -37,7 +39,13 @@ func main() {
 
 func run(ctx context.Context, url string) error {
 	if url == "" {
-		return errors.New("no broker given: set AMQP_URL, such as amqp://guest:guest@127.0.0.1:5672/")
+		b, err := amqptest.Start("127.0.0.1:0") // a RabbitMQ in this process, for a first try and for tests
+		if err != nil {
+			return err
+		}
+		defer b.Close() //nolint:errcheck // the process ends with it
+		url = b.URL()
+		fmt.Fprintln(os.Stderr, "quickstart: AMQP_URL is not set; using a broker in this process")
 	}
 	l, err := link.Open(ctx, link.Config{URLs: []string{url}})
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -26,7 +25,7 @@ func parse(args []string, usage io.Writer) (config, error) {
 	var cfg config
 	flags := flag.NewFlagSet("streaming", flag.ContinueOnError)
 	flags.SetOutput(usage)
-	flags.StringVar(&cfg.url, "url", os.Getenv("AMQP_URL"), "broker, amqp://user:password@host:port/vhost; default $AMQP_URL")
+	flags.StringVar(&cfg.url, "url", os.Getenv("AMQP_URL"), "broker, amqp://user:password@host:port/vhost; default $AMQP_URL, else one in this process")
 	flags.IntVar(&cfg.users, "users", 3, "how many users watch a video")
 	flags.Uint64Var(&cfg.seed, "seed", defaultSeed, "which attempts of the analytics service fail")
 	flags.DurationVar(&cfg.timeout, "timeout", time.Minute, "how long every event may take to be accounted for")
@@ -35,8 +34,6 @@ func parse(args []string, usage io.Writer) (config, error) {
 		return cfg, err
 	}
 	switch {
-	case cfg.url == "":
-		return cfg, errors.New("no broker given: set AMQP_URL or -url, such as amqp://guest:guest@127.0.0.1:5672/")
 	case cfg.users < 1:
 		return cfg, fmt.Errorf("-users is %d: give at least 1", cfg.users)
 	case cfg.timeout <= 0:

@@ -13,6 +13,9 @@
 // 1 when that is not so, or when it takes longer than -timeout. That holds also
 // when connections break in the middle: duplicates appear then, and are counted.
 //
+// It uses the broker at AMQP_URL, or else one in its own process.
+//
+//	go run ./examples/streaming
 //	AMQP_URL=amqp://guest:guest@127.0.0.1:5672/ go run ./examples/streaming
 package main
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func TestParse(t *testing.T) {
 		args []string
 		want string // in the error; "" is none
 	}{
-		{"no broker", nil, "AMQP_URL"},
+		{"no broker: one of its own", nil, ""},
 		{"url", []string{"-url", "amqp://h/"}, ""},
 		{"no users", []string{"-url", "amqp://h/", "-users", "0"}, "-users"},
 		{"no time", []string{"-url", "amqp://h/", "-timeout", "0s"}, "-timeout"},
@@ -41,6 +42,20 @@ func TestParse(t *testing.T) {
 	cfg, err := parse(nil, io.Discard)
 	if err != nil || cfg.url != "amqp://h/" || cfg.users != 3 || cfg.seed != defaultSeed {
 		t.Errorf("defaults are %+v, %v", cfg, err)
+	}
+}
+
+func TestBrokerOfItsOwn(t *testing.T) {
+	cfg, err := parse([]string{"-url", "", "-timeout", "30s"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), cfg, &out, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	if want := "TOTAL published=14 handled=13 buried=1 missing=0 duplicates=0\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("it says\n%s\nwant %s in the end", &out, want)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/bus"
 	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/dlq"
@@ -26,6 +27,7 @@ var errTimeout = errors.New("out of time (-timeout)")
 type show struct {
 	cfg       config
 	stage     *stage
+	broker    *amqptest.Broker // nil: it is elsewhere
 	link      *link.Link
 	bus       *bus.Bus
 	careless  *confirm.Publisher // a program that publishes what is no event
@@ -40,6 +42,9 @@ func run(ctx context.Context, cfg config, out io.Writer, log *slog.Logger) (err 
 	defer cancel()
 	s := &show{cfg: cfg, stage: &stage{began: time.Now(), quiet: cfg.users > 5, out: out}}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.embed(); err != nil {
+		return err
+	}
 	if err := s.open(ctx, log); err != nil {
 		return err
 	}
@@ -63,6 +68,20 @@ func run(ctx context.Context, cfg config, out io.Writer, log *slog.Logger) (err 
 		err = errors.Join(fmt.Errorf("%d events are neither handled nor in a dead-letter queue", missing), err)
 	}
 	return err
+}
+
+// embed starts a broker in this process if no other is given.
+func (s *show) embed() error {
+	if s.cfg.url != "" {
+		return nil
+	}
+	var err error
+	if s.broker, err = amqptest.Start("127.0.0.1:0"); err != nil {
+		return err
+	}
+	s.cfg.url = s.broker.URL()
+	fmt.Fprintln(os.Stderr, "streaming: neither AMQP_URL nor -url is set; using a broker in this process")
+	return nil
 }
 
 // open connects, and subscribes all services before anything is published.
@@ -173,7 +192,7 @@ func (s *show) report() int {
 	return missing
 }
 
-// close ends what is open, publishers before the link.
+// close ends what is open, publishers before the link, the broker last.
 func (s *show) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -186,6 +205,9 @@ func (s *show) close() error {
 	}
 	if s.link != nil {
 		errs = append(errs, s.link.Close(ctx))
+	}
+	if s.broker != nil {
+		errs = append(errs, s.broker.Close())
 	}
 	return errors.Join(errs...)
 }

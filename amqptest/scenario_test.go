@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hareline/hareline/amqptest"
@@ -35,9 +36,11 @@ func TestScenarios(t *testing.T) {
 					if !ok {
 						t.Fatal("no transcript of RabbitMQ: record it (integration, TestDifferential -update)")
 					}
-					if diff := scenario.Diff(want, play(t, version, s)); diff != "" {
-						t.Errorf("RabbitMQ %s (-) and amqptest (+) differ:\n%s", version, diff)
-					}
+					synctest.Test(t, func(t *testing.T) {
+						if diff := scenario.Diff(want, play(t, version, s)); diff != "" {
+							t.Errorf("RabbitMQ %s (-) and amqptest (+) differ:\n%s", version, diff)
+						}
+					})
 				})
 			}
 		})
@@ -48,7 +51,8 @@ func TestScenarios(t *testing.T) {
 // cuts long texts of errors.
 const scenarioVHost, scenarioUser, scenarioPassword = "scenario-000000", "recorder", "recorder"
 
-// play plays the script on a broker of its own, whose time stands still while the script does not wait.
+// play plays the script on a broker of its own, whose time stands still while the script does not wait. In the bubble,
+// what the script sent has been done, and what the broker sent has arrived, before time moves.
 func play(t *testing.T, version amqptest.Version, s *scenario.Script) string {
 	t.Helper()
 	users := map[string]amqptest.User{scenarioUser: {Password: scenarioPassword, Tags: []string{"administrator"}}}
@@ -75,10 +79,15 @@ func play(t *testing.T, version amqptest.Version, s *scenario.Script) string {
 		VHost: scenarioVHost, User: scenarioUser, Password: scenarioPassword,
 		Dial: func(context.Context) (net.Conn, error) { return broker.Pipe(), nil },
 		Wait: func(_ context.Context, d time.Duration) error {
+			synctest.Wait()
 			broker.Advance(d)
 			return nil
 		},
-		Tick:     broker.Advance,
+		Tick: broker.Advance,
+		Settle: func(context.Context) error {
+			synctest.Wait()
+			return nil
+		},
 		Quiet:    30 * time.Millisecond,
 		Patience: 5 * time.Second,
 		AddUser:  func(context.Context, scenario.User) error { return nil }, // is there since the start

@@ -58,12 +58,21 @@ type conn struct {
 	confirming []*channel
 	// names holds the exchanges' names and routing keys of late, so that not
 	// each publish makes strings of them.
-	names interner
+	names   interner
+	scratch scratch
 	// closing ends a connection whose client does not answer connection.close.
 	closing *time.Timer
 	stats   connStats
 	// dirty: out has something that the writer was not told of.
 	dirty bool
+}
+
+// scratch is what the methods that come and go most are made in, so that not
+// each is garbage. It is for the one in hand alone.
+type scratch struct {
+	deliver wire.BasicDeliver
+	ack     wire.BasicAck
+	settled [1]*delivery
 }
 
 // connStats count what went over the connection, in octets and in frames; for

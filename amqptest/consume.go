@@ -158,6 +158,11 @@ func (q *queue) removeConsumer(c *consumer, why string) {
 	if q.log == nil && q.opts.singleActive {
 		q.activate()
 	}
+	if q.kind == classic && !q.version().atLeast40() {
+		// 3.10 does not look at the queue here: if another single active
+		// consumer takes over, it gets nothing until something else happens.
+		return
+	}
 	q.wake()
 }
 
@@ -228,7 +233,7 @@ func (q *queue) cancelByBroker(c *consumer) {
 	}
 	if c.ch.consumers[c.tag] == c {
 		delete(c.ch.consumers, c.tag)
-		c.tellCancelled()
+		q.broker().later(c.tellCancelled) // after the queue.delete-ok of its own channel
 	}
 	if q.broker().tracer.on {
 		q.traceConsumer(c, EventConsumerCancelled, "broker")
@@ -250,7 +255,7 @@ func (q *queue) cancelConsumers() {
 // tellCancelled sends basic.cancel, if the client understands it.
 func (c *consumer) tellCancelled() {
 	conn := c.ch.conn
-	if conn.capabilities.consumerCancelNotify {
+	if conn.capabilities.consumerCancelNotify && !c.ch.gone && !c.ch.closing {
 		conn.send(c.ch.id, &wire.BasicCancel{ConsumerTag: c.tag, NoWait: true})
 	}
 }

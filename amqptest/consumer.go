@@ -32,9 +32,9 @@ type consumer struct {
 	// late counts deliveries that timed out and were not yet settled; while
 	// there are any, the consumer gets nothing.
 	late int
-	// queued: in the queue's service.
-	queued bool
-	out    holding
+	// queued: in the queue's service; stalled: in its list of stalled ones.
+	queued, stalled bool
+	out             holding
 	// batch is what a quorum queue has handed out to it and not yet sent.
 	batch []*entry
 }
@@ -66,13 +66,11 @@ func (c *consumer) creditLimit() int {
 	return c.prefetch
 }
 
-// hasCredit says whether the consumer may get one more.
+// hasCredit says whether the consumer may get one more, as far as it goes by the
+// consumer and not by its channel.
 func (c *consumer) hasCredit() bool {
 	if c.cancelled || c.quiescing || c.late > 0 {
 		return false
-	}
-	if c.queue.kind == classic && c.ch.limit > 0 && c.ch.outstanding >= c.ch.limit {
-		return false // who need not ack waits, too
 	}
 	if c.noAck && c.queue.kind != quorum {
 		return true
@@ -81,10 +79,16 @@ func (c *consumer) hasCredit() bool {
 	return limit == 0 || c.unacked+len(c.batch) < limit+c.bonus
 }
 
+// limited says whether the limit of its channel holds the consumer up. One that
+// need not ack waits, too.
+func (c *consumer) limited() bool {
+	return c.queue.kind == classic && c.ch.limit > 0 && c.ch.outstanding >= c.ch.limit
+}
+
 // enlist puts the consumer at the end of those to be served, if it may get
 // something and is not there.
 func (c *consumer) enlist() {
-	if !c.queued && c.hasCredit() {
+	if !c.queued && !c.stalled && c.hasCredit() {
 		c.queue.service.push(c)
 	}
 }

@@ -43,7 +43,16 @@ func (ch *channel) frame(f wire.Frame) error {
 	if f.Type != wire.FrameMethod {
 		return hardError(codeUnexpectedFrame, "expected method frame, got non method frame instead")
 	}
-	if class, method := wire.MethodID(f.Payload); class == wire.ClassBasic && method == wire.MethodBasicPublish {
+	class, method := wire.MethodID(f.Payload)
+	if class == wire.ClassBasic && method == wire.MethodBasicAck {
+		m := &ch.conn.scratch.ack
+		if err := wire.DecodeAck(f.Payload, m); err != nil {
+			return err
+		}
+		ch.method(m)
+		return nil
+	}
+	if class == wire.ClassBasic && method == wire.MethodBasicPublish {
 		exchange, key, mandatory, immediate, err := wire.PublishKeys(f.Payload)
 		if err != nil {
 			return err

@@ -107,25 +107,26 @@ func (q *queue) compareConsumers(a, b *consumer) int {
 func (q *queue) nextConsumer() *consumer {
 	if q.opts.singleActive {
 		c := q.active
-		if c == nil || !c.hasCredit() || !c.ch.conn.writable() {
+		if c == nil || !c.hasCredit() || c.limited() || !c.ch.conn.writable() {
 			return nil
 		}
 		return c
 	}
 	for c := q.service.pop(); c != nil; c = q.service.pop() {
 		switch {
-		case !c.hasCredit():
-			// Comes back with its next ack.
-		case !c.ch.conn.writable():
+		case c.cancelled:
+		case c.limited() || !c.ch.conn.writable():
+			c.stalled = true
 			q.stalled = append(q.stalled, c)
-		default:
+		case c.hasCredit():
 			return c
 		}
+		// Who has no credit comes back with the next ack.
 	}
 	return nil
 }
 
-// unstall has consumers served again whose connections wrote enough.
+// unstall has consumers served again that need not wait any more.
 func (q *queue) unstall() {
 	if len(q.stalled) == 0 {
 		return
@@ -133,10 +134,13 @@ func (q *queue) unstall() {
 	stalled := q.stalled
 	q.stalled = nil
 	for _, c := range stalled {
-		if c.ch.conn.writable() {
-			c.enlist()
-		} else if !c.cancelled {
+		switch {
+		case c.cancelled:
+		case c.limited() || !c.ch.conn.writable():
 			q.stalled = append(q.stalled, c)
+		default:
+			c.stalled = false
+			c.enlist()
 		}
 	}
 }
@@ -168,12 +172,15 @@ func (q *queue) serve(c *consumer, e *entry) {
 	}
 }
 
-// deliverMethod is the basic.deliver of the delivery in hand.
+// deliverMethod is the basic.deliver of the delivery in hand, valid until the
+// next one of the connection.
 func (q *queue) deliverMethod(c *consumer, e *entry) *wire.BasicDeliver {
-	return &wire.BasicDeliver{
+	m := &c.ch.conn.scratch.deliver
+	*m = wire.BasicDeliver{
 		ConsumerTag: c.tag, DeliveryTag: c.ch.nextTag, Redelivered: e.redelivered,
 		Exchange: e.msg.exchange, RoutingKey: e.msg.key,
 	}
+	return m
 }
 
 // hold notes that an entry is out at a channel, under its last delivery tag.
@@ -181,11 +188,13 @@ func (q *queue) hold(ch *channel, c *consumer, e *entry) {
 	d := &delivery{tag: ch.nextTag, entry: e, consumer: c, at: q.now(), channel: ch}
 	ch.unacked.add(d)
 	q.unacked++
-	switch {
-	case c != nil:
+	if c != nil {
 		c.out.add(d)
-	case q.quorum43():
-		q.gets.add(d)
+	} else {
+		q.getsOut++
+		if q.quorum43() {
+			q.gets.add(d)
+		}
 	}
 	q.watchTimeout(d)
 }

@@ -18,13 +18,11 @@ func (ch *channel) basicQos(m *wire.BasicQos) *amqpError {
 	return nil
 }
 
-// unblock has the channel's consumers served again that its limit held up.
+// unblock has the queues look again at the channel's consumers, which its limit
+// may have held up.
 func (ch *channel) unblock() {
-	for _, c := range ch.consumers {
-		if c.queue.kind == classic && c.hasCredit() {
-			if !c.queue.opts.singleActive {
-				c.enlist()
-			}
+	for _, c := range ch.consumersInOrder() {
+		if c.queue.kind == classic {
 			c.queue.wake()
 		}
 	}

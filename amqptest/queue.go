@@ -48,11 +48,12 @@ type queue struct {
 	// they get it.
 	service consumerQueue
 	// stalled are those that were passed over because their connections had
-	// too much to write.
+	// too much to write, or because of the limits of their channels.
 	stalled []*consumer
 	// gets are what basic.get fetched and was not yet acked; kept where the
-	// queue watches the time they take.
-	gets holding
+	// queue watches the time they take. getsOut counts them everywhere.
+	gets    holding
+	getsOut int
 	// hadConsumer: an auto-delete queue goes with its last consumer, not before its first.
 	hadConsumer bool
 	exclusive   *consumer // who consumes exclusively
@@ -160,7 +161,8 @@ func (q *queue) len() int {
 
 // consumerCount is the number of consumers that queue.declare-ok tells. A
 // quorum queue leaves out those that wait for a single active one to go, and
-// counts cancelled ones that still hold deliveries. A stream tells none.
+// counts cancelled ones that still hold deliveries, and each unsettled
+// basic.get. A stream tells none.
 func (q *queue) consumerCount() int {
 	switch {
 	case q.kind == stream:
@@ -168,7 +170,7 @@ func (q *queue) consumerCount() int {
 	case q.kind != quorum:
 		return len(q.consumers)
 	case !q.opts.singleActive:
-		return len(q.consumers) + len(q.lingering)
+		return len(q.consumers) + len(q.lingering) + q.getsOut
 	case q.active != nil:
 		return 1 + len(q.lingering)
 	default:

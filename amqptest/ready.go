@@ -233,7 +233,7 @@ func (r *readyList) eachOfTwo(yield func(*entry) bool) {
 func (r *readyList) clear() int {
 	n := r.n
 	clear(r.lanes)
-	*r = readyList{order: r.order, lanes: r.lanes, turn: r.turn}
+	*r = readyList{order: r.order, lanes: r.lanes}
 	return n
 }
 

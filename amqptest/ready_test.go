@@ -141,7 +141,7 @@ func TestReadyListDeliversInTheOrderOfTheTypeAndVersion(t *testing.T) {
 						if got, want := r.clear(), len(m.fresh)+len(m.returns); got != want {
 							t.Fatalf("cleared %d of %d", got, want)
 						}
-						m.fresh, m.returns = nil, nil
+						m.fresh, m.returns, m.turn = nil, nil, 0
 					},
 					"": func(t *rapid.T) {
 						want := m.all()

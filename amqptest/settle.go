@@ -90,7 +90,11 @@ func (ch *channel) settleTags(op settleOp, tag uint64, multiple bool) *amqpError
 			return unknownTag(tag)
 		}
 		ch.unacked.remove(d)
-		return ch.settleOrHold(op, []*delivery{d})
+		one := &ch.conn.scratch.settled
+		one[0] = d
+		err := ch.settleOrHold(op, one[:])
+		one[0] = nil
+		return err
 	}
 	var ds []*delivery
 	switch {
@@ -130,13 +134,13 @@ func (ch *channel) settleOrHold(op settleOp, ds []*delivery) *amqpError {
 	return nil
 }
 
-// holdSettle keeps a settlement until the transaction ends.
+// holdSettle keeps a settlement until the transaction ends. ds is copied.
 func (ch *channel) holdSettle(op settleOp, ds []*delivery) {
 	if n := len(ch.settling); n > 0 && ch.settling[n-1].op == op {
 		ch.settling[n-1].deliveries = append(ch.settling[n-1].deliveries, ds...)
 		return
 	}
-	ch.settling = append(ch.settling, settlement{op, ds})
+	ch.settling = append(ch.settling, settlement{op, slices.Clone(ds)})
 }
 
 // commitSettles does what the transaction settled.
@@ -173,16 +177,23 @@ func (ch *channel) settleAll(op settleOp, ds []*delivery) {
 	if len(ds) == 0 {
 		return
 	}
-	groups := byConsumer(ds)
+	if len(ds) == 1 {
+		ds[0].entry.queue.settle(op, ch, ds)
+	} else {
+		ch.settleGroups(op, byConsumer(ds))
+	}
+	if ch.limit > 0 {
+		ch.unblock()
+	}
+}
+
+func (ch *channel) settleGroups(op settleOp, groups [][]*delivery) {
 	for i, g := range groups {
 		if i > 0 {
 			// To the queues these are commands on their own.
 			groups[i-1][0].entry.queue.deliver()
 		}
 		g[0].entry.queue.settle(op, ch, g)
-	}
-	if ch.limit > 0 {
-		ch.unblock()
 	}
 }
 
@@ -337,6 +348,7 @@ func (d *delivery) takeBack() (released bool) {
 	}
 	q.unacked--
 	if c == nil {
+		q.getsOut--
 		if q.quorum43() {
 			q.gets.remove(d)
 		}

@@ -1,0 +1,340 @@
+package amqptest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/hareline/hareline/internal/wire"
+)
+
+// fuzzProgram makes methods of octets: each says which comes next, or what is
+// in it. All are well formed, of few queues, exchanges and channels, so that
+// they meet.
+type fuzzProgram struct {
+	in  []byte
+	out []byte
+}
+
+func (p *fuzzProgram) next() int {
+	if len(p.in) == 0 {
+		return 0
+	}
+	n := p.in[0]
+	p.in = p.in[1:]
+	return int(n)
+}
+
+func (p *fuzzProgram) bit() bool { return p.next()&1 != 0 }
+
+func pick[T any](p *fuzzProgram, from ...T) T { return from[p.next()%len(from)] }
+
+func (p *fuzzProgram) channel() uint16 { return uint16(p.next()%2 + 1) }
+
+func (p *fuzzProgram) queue() string {
+	return pick(p, "a", "b", "c", "d", "", replyToQueue)
+}
+
+func (p *fuzzProgram) exchange() string {
+	return pick(p, "", "x", "y", "z", "amq.direct", "amq.topic", "amq.fanout", "amq.headers")
+}
+
+func (p *fuzzProgram) key() string {
+	return pick(p, "a", "b", "c", "d", "", "a.b", "#", "*.b", "#.#.b", "1", "3", replyToQueue+".amqptest.1")
+}
+
+func (p *fuzzProgram) tag() string { return pick(p, "t", "u", "v") }
+
+func (p *fuzzProgram) number() any {
+	return pick[any](p, int32(0), int32(1), int32(2), int32(10), int64(1000), int32(-1), "1", int64(1)<<62, float64(1), true, nil)
+}
+
+func (p *fuzzProgram) text() any {
+	return pick[any](p, "", "x", "y", "a", "b", "drop-head", "reject-publish", "reject-publish-dlx", "at-least-once", "all",
+		"first", "last", "next", "any", "1h", int32(1), []any{"a", "b"})
+}
+
+// table has arguments of queues, exchanges, bindings and consumers.
+func (p *fuzzProgram) table() wire.Table {
+	t := wire.Table{}
+	if kind := pick(p, "", "classic", "quorum", "quorum", "stream"); kind != "" {
+		t = append(t, wire.Field{Key: "x-queue-type", Value: kind})
+	}
+	for range p.next() % 4 {
+		if p.bit() {
+			t = append(t, wire.Field{Key: pick(p, "x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-max-priority",
+				"x-delivery-limit", "x-priority", "x-single-active-consumer", "x-consumer-timeout", "x-delayed-retry-min",
+				"x-stream-offset", "k"), Value: p.number()})
+			continue
+		}
+		t = append(t, wire.Field{Key: pick(p, "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-overflow", "x-dead-letter-strategy",
+			"x-delayed-retry-type", "x-stream-offset", "alternate-exchange", "x-match", "hash-header", "x-max-age", "k"), Value: p.text()})
+	}
+	return t
+}
+
+func (p *fuzzProgram) properties() wire.Properties {
+	var props wire.Properties
+	flags := p.next()
+	if flags&1 != 0 {
+		props.Set(wire.FlagExpiration)
+		props.Expiration = pick(p, "0", "1", "1000", "+1", "x", "")
+	}
+	if flags&2 != 0 {
+		props.SetHeaders(wire.Table{{
+			Key: pick(p, "CC", "BCC", "k", "x-death", "x-delivery-count"), Value: pick[any](p, []any{"a", "b"}, "a", int64(1), wire.Table{}, []any{wire.Table{}}),
+		}})
+	}
+	if flags&4 != 0 {
+		props.Set(wire.FlagPriority)
+		props.Priority = uint8(p.next())
+	}
+	if flags&8 != 0 {
+		props.Set(wire.FlagDeliveryMode)
+		props.DeliveryMode = uint8(p.next() % 3)
+	}
+	if flags&16 != 0 {
+		props.Set(wire.FlagReplyTo)
+		props.ReplyTo = pick(p, replyToQueue, "a")
+	}
+	return props
+}
+
+func (p *fuzzProgram) declaration() wire.Method {
+	switch p.next() % 8 {
+	case 0:
+		return &wire.ExchangeDeclare{
+			Exchange: pick(p, "x", "y", "z"), Type: pick(p, "direct", "fanout", "topic", "headers", "x-consistent-hash", "x-local-random", "none"),
+			Durable: p.bit(), AutoDelete: p.bit(), Internal: p.bit(), NoWait: p.bit(), Arguments: p.table(),
+		}
+	case 1:
+		return &wire.ExchangeDelete{Exchange: p.exchange(), IfUnused: p.bit(), NoWait: p.bit()}
+	case 2:
+		return &wire.ExchangeBind{Destination: p.exchange(), Source: p.exchange(), RoutingKey: p.key(), Arguments: p.table()}
+	case 3:
+		return &wire.ExchangeUnbind{Destination: p.exchange(), Source: p.exchange(), RoutingKey: p.key(), Arguments: p.table()}
+	case 4:
+		return &wire.QueueBind{Queue: p.queue(), Exchange: p.exchange(), RoutingKey: p.key(), Arguments: p.table()}
+	case 5:
+		return &wire.QueueUnbind{Queue: p.queue(), Exchange: p.exchange(), RoutingKey: p.key(), Arguments: p.table()}
+	case 6:
+		return &wire.QueueDelete{Queue: p.queue(), IfUnused: p.bit(), IfEmpty: p.bit(), NoWait: p.bit()}
+	default:
+		return &wire.QueuePurge{Queue: p.queue(), NoWait: p.bit()}
+	}
+}
+
+func (p *fuzzProgram) mode() wire.Method {
+	switch p.next() % 8 {
+	case 0:
+		return &wire.TxSelect{}
+	case 1, 2:
+		return &wire.TxCommit{}
+	case 3, 4:
+		return &wire.TxRollback{}
+	case 5:
+		return &wire.ChannelFlow{Active: p.bit()}
+	case 6:
+		return &wire.ConfirmSelect{NoWait: p.bit()}
+	default:
+		return &wire.ChannelClose{}
+	}
+}
+
+// method is the next one; nil: it is a publish, or no method.
+func (p *fuzzProgram) method() wire.Method {
+	switch p.next() % 16 {
+	case 0:
+		return p.declaration()
+	case 1:
+		return p.mode()
+	case 2:
+		return &wire.QueueDeclare{
+			Queue: p.queue(), Passive: p.bit(), Durable: !p.bit(), Exclusive: p.bit(), AutoDelete: p.bit(), NoWait: p.bit(), Arguments: p.table(),
+		}
+	case 3:
+		return &wire.QueueDeclare{Queue: p.queue(), Durable: true, Arguments: p.table()}
+	case 4:
+		return &wire.BasicConsume{
+			Queue: p.queue(), ConsumerTag: p.tag(), NoAck: p.bit(), Exclusive: p.next()%4 == 1, NoWait: p.bit(), Arguments: p.table(),
+		}
+	case 5:
+		return &wire.BasicCancel{ConsumerTag: p.tag(), NoWait: p.bit()}
+	case 6:
+		return &wire.BasicQos{PrefetchCount: uint16(p.next() % 4), Global: p.bit()}
+	case 7:
+		return &wire.BasicGet{Queue: p.queue(), NoAck: p.bit()}
+	case 8:
+		return &wire.BasicAck{DeliveryTag: uint64(p.next() % 8), Multiple: p.bit()}
+	case 9:
+		return &wire.BasicNack{DeliveryTag: uint64(p.next() % 8), Multiple: p.bit(), Requeue: p.bit()}
+	case 10:
+		return &wire.BasicReject{DeliveryTag: uint64(p.next() % 8), Requeue: p.bit()}
+	case 11:
+		return &wire.BasicRecover{Requeue: p.next()%4 != 1}
+	case 12:
+		if p.next()%32 == 1 {
+			return pick[wire.Method](p, &wire.ChannelOpen{}, &wire.ChannelCloseOk{})
+		}
+	}
+	return nil
+}
+
+// fuzzStep says what ended a run of methods.
+type fuzzStep uint8
+
+const (
+	fuzzOver fuzzStep = iota
+	fuzzMore
+	fuzzAdvance
+	fuzzRestart
+)
+
+// run appends up to most methods to out, until something is to be done beside.
+func (p *fuzzProgram) run(most int) fuzzStep {
+	for ; len(p.in) > 0 && most > 0; most-- {
+		channel := p.channel()
+		if m := p.method(); m != nil {
+			p.out = wire.AppendMethod(p.out, channel, m)
+			if _, ok := m.(*wire.ChannelClose); ok {
+				p.out = wire.AppendMethod(p.out, channel, &wire.ChannelOpen{})
+			}
+			continue
+		}
+		switch p.next() % 16 {
+		case 0:
+			return fuzzAdvance
+		case 1:
+			if p.next()%16 == 1 {
+				return fuzzRestart
+			}
+		}
+		m := &wire.BasicPublish{Exchange: p.exchange(), RoutingKey: p.key(), Mandatory: p.bit()}
+		p.out = appendPublish(p.out, channel, m, p.properties(), "0123456789"[:p.next()%10])
+	}
+	if len(p.in) > 0 {
+		return fuzzMore
+	}
+	return fuzzOver
+}
+
+// FuzzMethods: whatever methods come, in whatever order, the broker stays, and
+// its books are right once the client is gone.
+func FuzzMethods(f *testing.F) {
+	seed := func(steps ...byte) {
+		for version := range byte(6) {
+			f.Add(append([]byte{version}, steps...))
+		}
+	}
+	const declare, consume, nack, publish, mode = 3, 4, 9, 14, 1
+	aQuorum := []byte{0, declare, 0, 2, 0}
+	seed(aQuorum...)
+	seed(append(aQuorum, 0, publish, 2, 0, 0, 0, 0, 5, 0, consume, 0, 0, 0, 0, 0, 0, 0, 0, nack, 1, 1, 1)...)
+	seed(append(aQuorum, 0, mode, 0, 0, publish, 2, 0, 0, 0, 0, 5, 0, mode, 1)...)
+	seed(append(aQuorum, 0, declare, 1, 1, 2, 1, 0, 1, 0, 0, 0, 3, 0, publish, 2, 0, 1, 0, 1, 1, 0, 0, publish, 0)...)
+	seed(0, 2, 0, 0, 0, 1, 1, 0, 0, 0, 0, consume, 0, 0, 0, 0, 0, 0, 0, publish, 1, 1)
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if len(in) > 4<<10 {
+			return // what goes wrong goes wrong with less
+		}
+		runProgram(t, in)
+	})
+}
+
+// TestRandomMethods is FuzzMethods with long inputs.
+func TestRandomMethods(t *testing.T) {
+	for seed := range uint64(60) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		in := make([]byte, 2<<10)
+		for i := range in {
+			in[i] = byte(random.Uint32())
+		}
+		runProgram(t, in)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// runProgram runs what in says, either all at once, or method by method: then
+// with a client that opens again what was closed.
+func runProgram(t *testing.T, in []byte) {
+	version, octets := fuzzVersion(in)
+	cfg := Config{Version: version, Plugins: []string{"rabbitmq_consistent_hash_exchange"}, Trace: 100}
+	atOnce := len(in) > 0 && in[0]/3%2 == 1
+	survives(t, cfg, len(in), func(b *Broker) {
+		p, most := &fuzzProgram{in: octets}, 1
+		if atOnce {
+			most = len(in)
+		}
+		for r := dialTwo(t, b); r != nil; {
+			step := p.run(most)
+			out := p.out
+			p.out = nil
+			switch {
+			case step == fuzzOver:
+				r.talk(out)
+				return
+			case !r.sync(out):
+				if atOnce {
+					return
+				}
+				r = dialTwo(t, b)
+			}
+			p.beside(b, step)
+		}
+	})
+}
+
+// dialTwo connects and opens the channels that programs use.
+func dialTwo(t testing.TB, b *Broker) *raw {
+	r := dialRaw(t, b)
+	r.open(2)
+	return r
+}
+
+// beside does what no client can.
+func (p *fuzzProgram) beside(b *Broker, step fuzzStep) {
+	switch step {
+	case fuzzRestart:
+		b.Restart()
+	case fuzzAdvance:
+		b.Advance(pick(p, time.Millisecond, time.Second, 10*time.Minute, time.Hour))
+		_ = fmt.Sprint(b.Dump(), b.Trace(nil), b.Queues(""), b.Messages("/", "a"), b.Unacked("/", "a"), b.Channels(), b.Consumers(""))
+	}
+}
+
+// sync sends octets and waits until the broker has done what they say: it
+// answers a method on a channel of its own. Channels that the broker closed
+// are opened again. false: the connection is over.
+func (r *raw) sync(octets []byte) bool {
+	const channel = 9
+	octets = wire.AppendMethod(octets, channel, &wire.ChannelOpen{})
+	octets = wire.AppendMethod(octets, channel, &wire.ChannelClose{})
+	if _, err := r.nc.Write(octets); err != nil {
+		r.talk(nil)
+		return false
+	}
+	for {
+		got, err := r.read()
+		if err != nil {
+			r.talk(nil)
+			return false
+		}
+		switch got.method.(type) {
+		case *wire.ChannelCloseOk:
+			if got.channel == channel {
+				return true
+			}
+		case *wire.ChannelClose:
+			if _, err := r.nc.Write(wire.AppendMethod(wire.AppendMethod(nil, got.channel, &wire.ChannelCloseOk{}), got.channel, &wire.ChannelOpen{})); err != nil {
+				r.talk(nil)
+				return false
+			}
+		case *wire.ConnectionClose:
+			r.talk(nil)
+			return false
+		}
+	}
+}

@@ -28,6 +28,8 @@ type Publisher struct {
 	mu      sync.Mutex
 	win     window
 	queue   []*Receipt    // to be written, in order
+	lane    *lane         // written to now, or last
+	apart   []*Receipt    // in quarantine, or waiting for their turn in it
 	left    int           // of them, those whose caller has gone
 	open    int           // receipts without an outcome
 	closed  error         // why no more is taken
@@ -261,11 +263,17 @@ func (p *Publisher) refuseMore(err error) {
 	}
 }
 
-// abandon gives every message that is left its end.
+// abandon gives every message that is left its end. Of those on a lane the
+// places stay until the lane has ended too, which a write may put off.
 func (p *Publisher) abandon(cause error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refuseMore(cause)
+	if p.lane != nil {
+		p.settle(p.lane, true)
+		p.abandonWritten(p.lane.flight, cause)
+	}
+	p.abandonWritten(p.apart, cause)
 	for _, r := range p.queue {
 		if r.sends == 0 {
 			p.answer(r, r.unsent(cause))
@@ -274,6 +282,18 @@ func (p *Publisher) abandon(cause error) {
 		}
 	}
 	p.queue, p.left = nil, 0
+}
+
+func (p *Publisher) abandonWritten(receipts []*Receipt, cause error) {
+	for _, r := range receipts {
+		switch {
+		case r.over:
+		case r.sends == 0:
+			p.finish(r, r.unsent(cause))
+		default:
+			p.finish(r, r.unknown(cause))
+		}
+	}
 }
 
 func (p *Publisher) signal() {

@@ -13,6 +13,7 @@ const batch = 32
 func (p *Publisher) run(ctx context.Context, ln *lane) {
 	defer close(p.ended)
 	for ln != nil {
+		p.writeTo(ln)
 		collected := make(chan struct{})
 		go func() {
 			defer close(collected)
@@ -32,6 +33,12 @@ func (p *Publisher) run(ctx context.Context, ln *lane) {
 		ln = p.reopen(ctx, p.cfg.Window)
 	}
 	p.abandon(cmpErr(context.Cause(ctx)))
+}
+
+func (p *Publisher) writeTo(ln *lane) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lane = ln
 }
 
 // suspicious is how many links in a row a message may see lost while it is

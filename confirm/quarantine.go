@@ -29,6 +29,8 @@ const aloneLimit = 5 * time.Second
 func (p *Publisher) quarantine(ctx context.Context, suspects []*Receipt) (rest []*Receipt) {
 	q := &quarantine{p: p}
 	defer q.close()
+	p.setApart(suspects)
+	defer p.setApart(nil)
 	for i, r := range suspects {
 		for end := lost; end == lost; {
 			if !q.open(ctx) {
@@ -47,6 +49,12 @@ func (p *Publisher) quarantine(ctx context.Context, suspects []*Receipt) (rest [
 		}
 	}
 	return nil
+}
+
+func (p *Publisher) setApart(suspects []*Receipt) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.apart = suspects
 }
 
 // apart waits for a random while that grows with each loss: other publishers of

@@ -59,7 +59,7 @@ func (l *Link) connect(ctx context.Context, role Role, to endpoint) (*connection
 			_ = (*c).Close()
 		}
 		if ctx.Err() != nil {
-			err = errors.Join(context.Cause(ctx), err)
+			err = timedOut(ctx, err)
 		}
 		permanent, sure := isPermanent(err)
 		return nil, &ConnectError{Server: to.name, Permanent: permanent, Err: err, doubtful: permanent && !sure}
@@ -69,6 +69,17 @@ func (l *Link) connect(ctx context.Context, role Role, to endpoint) (*connection
 		closes: conn.NotifyClose(make(chan *amqp.Error, 1)),
 		blocks: conn.NotifyBlocked(make(chan amqp.Blocking, 8)),
 	}, nil
+}
+
+// timedOut is the error of an attempt whose ctx has ended. Where the client
+// only guesses why its socket was closed (refused credentials, it says), the
+// guess is wrong: we closed it.
+func timedOut(ctx context.Context, err error) error {
+	var guess *amqp.Error
+	if errors.As(err, &guess) && !guess.Server {
+		return context.Cause(ctx)
+	}
+	return errors.Join(context.Cause(ctx), err)
 }
 
 // isPermanent tells what no repetition mends while the first connect is tried,

@@ -27,7 +27,9 @@
 //
 // Order: messages that one goroutine passes to Send, or to Publish one after
 // the other, arrive for the first time in that order; a copy that was sent
-// again may arrive a second time later.
+// again may arrive a second time later. One that a full queue refused, and whose
+// nack was lost with its channel, is sent again too, and may then be taken
+// behind later ones.
 //
 // Rules cited as H n, R n and F n in comments are collected in docs/hazards.md
 // of the repository.

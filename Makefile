@@ -32,7 +32,7 @@ lint: ## gofmt, go vet, golangci-lint over every module
 fmt: ## gofmt
 	gofmt -w $$(git ls-files '*.go')
 
-bench: ## our publisher and consumer against the bare client, interleaved, on a broker in Docker
+bench: ## our publisher and consumer against the bare client, and amqptest against RabbitMQ and a stub, interleaved
 	@scripts/docker-engine.sh
-	@scripts/images.sh 4.0 3.10
+	@scripts/images.sh
 	cd integration && go test -run '^$$' -bench . -benchtime 1x -timeout 30m .

@@ -17,8 +17,6 @@ type fifoChunk struct {
 
 const fifoChunkLen = 64
 
-func (f *fifo) len() int { return f.n }
-
 func (f *fifo) push(e *entry) {
 	if f.tail == nil {
 		f.head = &fifoChunk{}

@@ -3,6 +3,7 @@ package amqptest
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 type fuzzProgram struct {
 	in  []byte
 	out []byte
+	// unacked are the delivery tags by channel, as far as the client knows.
+	unacked map[uint16][]uint64
 }
 
 func (p *fuzzProgram) next() int {
@@ -30,10 +33,16 @@ func (p *fuzzProgram) bit() bool { return p.next()&1 != 0 }
 
 func pick[T any](p *fuzzProgram, from ...T) T { return from[p.next()%len(from)] }
 
-func (p *fuzzProgram) channel() uint16 { return uint16(p.next()%2 + 1) }
+func (p *fuzzProgram) channel() uint16 { return uint16(p.next()%3 + 1) }
 
 func (p *fuzzProgram) queue() string {
-	return pick(p, "a", "b", "c", "d", "", replyToQueue)
+	const others = 32
+	if n := p.next() % others; n > 1 {
+		return string(rune('a' + n%4))
+	} else if n == 1 {
+		return ""
+	}
+	return replyToQueue
 }
 
 func (p *fuzzProgram) exchange() string {
@@ -42,6 +51,21 @@ func (p *fuzzProgram) exchange() string {
 
 func (p *fuzzProgram) key() string {
 	return pick(p, "a", "b", "c", "d", "", "a.b", "#", "*.b", "#.#.b", "1", "3", replyToQueue+".amqptest.1")
+}
+
+// deliveryTag is most often one that can be settled.
+func (p *fuzzProgram) deliveryTag(channel uint16) (uint64, bool) {
+	n, known := p.next(), p.unacked[channel]
+	if n%32 == 31 {
+		return uint64(n / 32), true
+	}
+	if len(known) == 0 {
+		return 0, false
+	}
+	i := n % len(known)
+	tag := known[i]
+	p.unacked[channel] = slices.Delete(known, i, i+1)
+	return tag, true
 }
 
 func (p *fuzzProgram) tag() string { return pick(p, "t", "u", "v") }
@@ -55,13 +79,10 @@ func (p *fuzzProgram) text() any {
 		"first", "last", "next", "any", "1h", int32(1), []any{"a", "b"})
 }
 
-// table has arguments of queues, exchanges, bindings and consumers.
+// table has arguments, of which each may be wrong.
 func (p *fuzzProgram) table() wire.Table {
 	t := wire.Table{}
-	if kind := pick(p, "", "classic", "quorum", "quorum", "stream"); kind != "" {
-		t = append(t, wire.Field{Key: "x-queue-type", Value: kind})
-	}
-	for range p.next() % 4 {
+	for range p.next() % 3 {
 		if p.bit() {
 			t = append(t, wire.Field{Key: pick(p, "x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-max-priority",
 				"x-delivery-limit", "x-priority", "x-single-active-consumer", "x-consumer-timeout", "x-delayed-retry-min",
@@ -74,16 +95,64 @@ func (p *fuzzProgram) table() wire.Table {
 	return t
 }
 
+// arguments has those of a queue, which the broker takes.
+func (p *fuzzProgram) arguments() wire.Table {
+	kind := pick(p, "classic", "quorum", "quorum", "stream")
+	t := wire.Table{{Key: "x-queue-type", Value: kind}}
+	if kind == "stream" {
+		if p.bit() {
+			t = append(t, wire.Field{Key: "x-max-length-bytes", Value: int32(20)}, wire.Field{Key: "x-stream-max-segment-size-bytes", Value: int32(10)})
+		}
+		return t
+	}
+	fields := [...]wire.Field{
+		{Key: "x-message-ttl", Value: int32(p.next() % 4 * 500)},
+		{Key: "x-expires", Value: int32(2000)},
+		{Key: "x-max-length", Value: int32(p.next() % 4)},
+		{Key: "x-max-length-bytes", Value: int32(25)},
+		{Key: "x-single-active-consumer", Value: p.bit()},
+		{Key: "x-consumer-timeout", Value: int32(60_000 + p.next()*1000)},
+		{Key: "x-delivery-limit", Value: int32(p.next() % 4)},
+		{Key: "x-delayed-retry-type", Value: pick(p, "all", "failed", "returned")},
+	}
+	wants := p.next()
+	for i, f := range fields {
+		if wants&(1<<i) != 0 && (kind == "quorum" || i < 6) {
+			t = append(t, f)
+		}
+	}
+	if wants&0x80 != 0 && kind == "quorum" {
+		t = append(t, wire.Field{Key: "x-delayed-retry-min", Value: int32(1000)}, wire.Field{Key: "x-delayed-retry-max", Value: int32(5000)})
+	}
+	if kind == "classic" && p.bit() {
+		t = append(t, wire.Field{Key: "x-max-priority", Value: int32(p.next() % 6)})
+	}
+	overflow := pick(p, "drop-head", "reject-publish", "reject-publish-dlx")
+	if overflow != "reject-publish-dlx" || kind == "classic" {
+		t = append(t, wire.Field{Key: "x-overflow", Value: overflow})
+	}
+	if p.next()%4 > 0 {
+		t = append(t, wire.Field{Key: "x-dead-letter-exchange", Value: pick(p, "", "", "x", "amq.fanout")})
+		if p.bit() {
+			t = append(t, wire.Field{Key: "x-dead-letter-routing-key", Value: pick(p, "a", "b", "c", "d")})
+		}
+		if kind == "quorum" && overflow == "reject-publish" && p.bit() {
+			t = append(t, wire.Field{Key: "x-dead-letter-strategy", Value: "at-least-once"})
+		}
+	}
+	return t
+}
+
 func (p *fuzzProgram) properties() wire.Properties {
 	var props wire.Properties
 	flags := p.next()
 	if flags&1 != 0 {
 		props.Set(wire.FlagExpiration)
-		props.Expiration = pick(p, "0", "1", "1000", "+1", "x", "")
+		props.Expiration = pick(p, "0", "1", "10", "1000", "100000", "5000", "+1", "01", "20", "30", "40", "50", "60", "70", "80", "x")
 	}
 	if flags&2 != 0 {
 		props.SetHeaders(wire.Table{{
-			Key: pick(p, "CC", "BCC", "k", "x-death", "x-delivery-count"), Value: pick[any](p, []any{"a", "b"}, "a", int64(1), wire.Table{}, []any{wire.Table{}}),
+			Key: pick(p, "CC", "BCC", "k", "x-death", "x-delivery-count"), Value: pick[any](p, []any{"a", "b"}, []any{"c"}, []any{}, []any{int64(1), "d"}, []any{wire.Table{}}, "a", int64(1), wire.Table{}),
 		}})
 	}
 	if flags&4 != 0 {
@@ -96,17 +165,17 @@ func (p *fuzzProgram) properties() wire.Properties {
 	}
 	if flags&16 != 0 {
 		props.Set(wire.FlagReplyTo)
-		props.ReplyTo = pick(p, replyToQueue, "a")
+		props.ReplyTo = pick(p, "a", "b", "c", "d", "e", "f", "g", replyToQueue)
 	}
 	return props
 }
 
 func (p *fuzzProgram) declaration() wire.Method {
-	switch p.next() % 8 {
+	switch p.next() % 12 {
 	case 0:
 		return &wire.ExchangeDeclare{
 			Exchange: pick(p, "x", "y", "z"), Type: pick(p, "direct", "fanout", "topic", "headers", "x-consistent-hash", "x-local-random", "none"),
-			Durable: p.bit(), AutoDelete: p.bit(), Internal: p.bit(), NoWait: p.bit(), Arguments: p.table(),
+			Durable: p.bit(), AutoDelete: p.bit(), Internal: p.next()%8 == 1, NoWait: p.bit(), Arguments: p.table(),
 		}
 	case 1:
 		return &wire.ExchangeDelete{Exchange: p.exchange(), IfUnused: p.bit(), NoWait: p.bit()}
@@ -117,7 +186,10 @@ func (p *fuzzProgram) declaration() wire.Method {
 	case 4:
 		return &wire.QueueBind{Queue: p.queue(), Exchange: p.exchange(), RoutingKey: p.key(), Arguments: p.table()}
 	case 5:
-		return &wire.QueueUnbind{Queue: p.queue(), Exchange: p.exchange(), RoutingKey: p.key(), Arguments: p.table()}
+		if p.bit() {
+			return &wire.QueueBind{Queue: p.queue(), Exchange: pick(p, "x", "y", "z"), RoutingKey: p.key()}
+		}
+		return &wire.QueueUnbind{Queue: p.queue(), Exchange: pick(p, "x", "y", "z"), RoutingKey: p.key()}
 	case 6:
 		return &wire.QueueDelete{Queue: p.queue(), IfUnused: p.bit(), IfEmpty: p.bit(), NoWait: p.bit()}
 	default:
@@ -128,13 +200,14 @@ func (p *fuzzProgram) declaration() wire.Method {
 func (p *fuzzProgram) mode() wire.Method {
 	switch p.next() % 8 {
 	case 0:
-		return &wire.TxSelect{}
-	case 1, 2:
-		return &wire.TxCommit{}
-	case 3, 4:
-		return &wire.TxRollback{}
+		if p.bit() {
+			return &wire.TxSelect{}
+		}
+		return pick[wire.Method](p, &wire.TxCommit{}, &wire.TxCommit{}, &wire.TxRollback{})
+	case 1, 2, 3, 4:
+		return &wire.BasicQos{PrefetchCount: uint16(p.next() % 8)}
 	case 5:
-		return &wire.ChannelFlow{Active: p.bit()}
+		return &wire.ChannelFlow{Active: p.next()%32 != 1}
 	case 6:
 		return &wire.ConfirmSelect{NoWait: p.bit()}
 	default:
@@ -143,7 +216,7 @@ func (p *fuzzProgram) mode() wire.Method {
 }
 
 // method is the next one; nil: it is a publish, or no method.
-func (p *fuzzProgram) method() wire.Method {
+func (p *fuzzProgram) method(channel uint16) wire.Method {
 	switch p.next() % 16 {
 	case 0:
 		return p.declaration()
@@ -151,28 +224,45 @@ func (p *fuzzProgram) method() wire.Method {
 		return p.mode()
 	case 2:
 		return &wire.QueueDeclare{
-			Queue: p.queue(), Passive: p.bit(), Durable: !p.bit(), Exclusive: p.bit(), AutoDelete: p.bit(), NoWait: p.bit(), Arguments: p.table(),
+			Queue: p.queue(), Passive: p.next()%4 == 1, Durable: !p.bit(), Exclusive: p.next()%4 == 1, AutoDelete: p.bit(), NoWait: p.bit(),
+			Arguments: p.table(),
 		}
 	case 3:
-		return &wire.QueueDeclare{Queue: p.queue(), Durable: true, Arguments: p.table()}
-	case 4:
-		return &wire.BasicConsume{
-			Queue: p.queue(), ConsumerTag: p.tag(), NoAck: p.bit(), Exclusive: p.next()%4 == 1, NoWait: p.bit(), Arguments: p.table(),
+		return &wire.QueueDeclare{
+			Queue: pick(p, "a", "b", "c", "d"), Durable: true, AutoDelete: p.next()%8 == 1, Arguments: p.arguments(),
 		}
+	case 4:
+		m := &wire.BasicConsume{
+			Queue: p.queue(), ConsumerTag: p.tag(), NoAck: p.next()%4 == 1, Exclusive: p.next()%16 == 1, NoWait: p.bit(),
+		}
+		if p.next()%4 == 1 {
+			m.Arguments = p.table()
+		} else if p.bit() {
+			m.Arguments = wire.Table{{Key: "x-priority", Value: int32(p.next() % 3)}}
+		}
+		return m
 	case 5:
 		return &wire.BasicCancel{ConsumerTag: p.tag(), NoWait: p.bit()}
 	case 6:
 		return &wire.BasicQos{PrefetchCount: uint16(p.next() % 4), Global: p.bit()}
 	case 7:
-		return &wire.BasicGet{Queue: p.queue(), NoAck: p.bit()}
+		if p.bit() {
+			return &wire.BasicGet{Queue: p.queue(), NoAck: p.bit()}
+		}
 	case 8:
-		return &wire.BasicAck{DeliveryTag: uint64(p.next() % 8), Multiple: p.bit()}
+		if tag, ok := p.deliveryTag(channel); ok {
+			return &wire.BasicAck{DeliveryTag: tag, Multiple: p.bit()}
+		}
 	case 9:
-		return &wire.BasicNack{DeliveryTag: uint64(p.next() % 8), Multiple: p.bit(), Requeue: p.bit()}
+		if tag, ok := p.deliveryTag(channel); ok {
+			return &wire.BasicNack{DeliveryTag: tag, Multiple: p.bit(), Requeue: p.bit()}
+		}
 	case 10:
-		return &wire.BasicReject{DeliveryTag: uint64(p.next() % 8), Requeue: p.bit()}
+		if tag, ok := p.deliveryTag(channel); ok {
+			return &wire.BasicReject{DeliveryTag: tag, Requeue: p.bit()}
+		}
 	case 11:
-		return &wire.BasicRecover{Requeue: p.next()%4 != 1}
+		return &wire.BasicRecover{Requeue: p.next()%32 != 1}
 	case 12:
 		if p.next()%32 == 1 {
 			return pick[wire.Method](p, &wire.ChannelOpen{}, &wire.ChannelCloseOk{})
@@ -195,7 +285,7 @@ const (
 func (p *fuzzProgram) run(most int) fuzzStep {
 	for ; len(p.in) > 0 && most > 0; most-- {
 		channel := p.channel()
-		if m := p.method(); m != nil {
+		if m := p.method(channel); m != nil {
 			p.out = wire.AppendMethod(p.out, channel, m)
 			if _, ok := m.(*wire.ChannelClose); ok {
 				p.out = wire.AppendMethod(p.out, channel, &wire.ChannelOpen{})
@@ -203,14 +293,14 @@ func (p *fuzzProgram) run(most int) fuzzStep {
 			continue
 		}
 		switch p.next() % 16 {
-		case 0:
+		case 0, 1, 2:
 			return fuzzAdvance
-		case 1:
+		case 3:
 			if p.next()%16 == 1 {
 				return fuzzRestart
 			}
 		}
-		m := &wire.BasicPublish{Exchange: p.exchange(), RoutingKey: p.key(), Mandatory: p.bit()}
+		m := &wire.BasicPublish{Exchange: pick(p, "", "", p.exchange()), RoutingKey: p.key(), Mandatory: p.bit()}
 		p.out = appendPublish(p.out, channel, m, p.properties(), "0123456789"[:p.next()%10])
 	}
 	if len(p.in) > 0 {
@@ -244,7 +334,7 @@ func FuzzMethods(f *testing.F) {
 
 // TestRandomMethods is FuzzMethods with long inputs.
 func TestRandomMethods(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(100) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		in := make([]byte, 2<<10)
 		for i := range in {
@@ -264,11 +354,15 @@ func runProgram(t *testing.T, in []byte) {
 	cfg := Config{Version: version, Plugins: []string{"rabbitmq_consistent_hash_exchange"}, Trace: 100}
 	atOnce := len(in) > 0 && in[0]/3%2 == 1
 	survives(t, cfg, len(in), func(b *Broker) {
-		p, most := &fuzzProgram{in: octets}, 1
+		p, most := &fuzzProgram{in: octets, unacked: make(map[uint16][]uint64)}, 1
 		if atOnce {
 			most = len(in)
 		}
-		for r := dialTwo(t, b); r != nil; {
+		r := dialTwo(t, b)
+		for i, name := range []string{"x", "y", "z"} {
+			call[*wire.ExchangeDeclareOk](r, &wire.ExchangeDeclare{Exchange: name, Type: []string{"direct", "topic", "headers"}[i]})
+		}
+		for {
 			step := p.run(most)
 			out := p.out
 			p.out = nil
@@ -276,7 +370,7 @@ func runProgram(t *testing.T, in []byte) {
 			case step == fuzzOver:
 				r.talk(out)
 				return
-			case !r.sync(out):
+			case !p.sync(r, out):
 				if atOnce {
 					return
 				}
@@ -291,6 +385,7 @@ func runProgram(t *testing.T, in []byte) {
 func dialTwo(t testing.TB, b *Broker) *raw {
 	r := dialRaw(t, b)
 	r.open(2)
+	r.open(3)
 	return r
 }
 
@@ -308,7 +403,7 @@ func (p *fuzzProgram) beside(b *Broker, step fuzzStep) {
 // sync sends octets and waits until the broker has done what they say: it
 // answers a method on a channel of its own. Channels that the broker closed
 // are opened again. false: the connection is over.
-func (r *raw) sync(octets []byte) bool {
+func (p *fuzzProgram) sync(r *raw, octets []byte) bool {
 	const channel = 9
 	octets = wire.AppendMethod(octets, channel, &wire.ChannelOpen{})
 	octets = wire.AppendMethod(octets, channel, &wire.ChannelClose{})
@@ -316,25 +411,27 @@ func (r *raw) sync(octets []byte) bool {
 		r.talk(nil)
 		return false
 	}
-	for {
+	for over := false; !over; {
 		got, err := r.read()
-		if err != nil {
-			r.talk(nil)
-			return false
-		}
-		switch got.method.(type) {
+		over = err != nil
+		switch m := got.method.(type) {
 		case *wire.ChannelCloseOk:
+			delete(p.unacked, got.channel)
 			if got.channel == channel {
 				return true
 			}
 		case *wire.ChannelClose:
-			if _, err := r.nc.Write(wire.AppendMethod(wire.AppendMethod(nil, got.channel, &wire.ChannelCloseOk{}), got.channel, &wire.ChannelOpen{})); err != nil {
-				r.talk(nil)
-				return false
-			}
+			delete(p.unacked, got.channel)
+			_, _ = r.nc.Write(wire.AppendMethod(wire.AppendMethod(nil, got.channel, &wire.ChannelCloseOk{}), got.channel, &wire.ChannelOpen{}))
+		case *wire.BasicDeliver:
+			p.unacked[got.channel] = append(p.unacked[got.channel], m.DeliveryTag)
+		case *wire.BasicGetOk:
+			p.unacked[got.channel] = append(p.unacked[got.channel], m.DeliveryTag)
 		case *wire.ConnectionClose:
-			r.talk(nil)
-			return false
+			over = true
 		}
 	}
+	clear(p.unacked)
+	r.talk(nil)
+	return false
 }

@@ -62,7 +62,6 @@ func (c Config) start(clock Clock) (*Broker, error) {
 	}
 	b.clock = newClock(b, c.Clock == Running)
 	b.traceSetUp()
-	b.traceSetUp()
 	for _, name := range c.VHosts {
 		b.vhosts[name] = newVHost(b, name)
 	}

@@ -19,7 +19,7 @@ type Broker struct {
 	VHost   string
 	Image   string
 
-	node   *node
+	node   node
 	api    *API
 	shared bool
 }
@@ -30,13 +30,14 @@ const queuesNoted = time.Second
 // vhosts numbers the virtual hosts of the process.
 var vhosts atomic.Int64
 
-func newBroker(t testing.TB, n *node, shared bool) *Broker {
+func newBroker(t testing.TB, n node, shared bool) *Broker {
 	t.Helper()
 	vhost := vhostName(t.Name(), vhosts.Add(1))
+	at := n.where()
 	b := &Broker{
-		URL:     "amqp://" + user + ":" + password + "@" + n.amqp + "/" + url.PathEscape(vhost),
-		Version: n.version, VHost: vhost, Image: n.image,
-		node: n, api: newAPI(n.api, vhost), shared: shared,
+		URL:     "amqp://" + user + ":" + password + "@" + at.amqp + "/" + url.PathEscape(vhost),
+		Version: at.version, VHost: vhost, Image: at.image,
+		node: n, api: newAPI(at.api, vhost), shared: shared,
 	}
 	t.Cleanup(b.api.close)
 	if err := b.api.createVHost(t.Context()); err != nil {
@@ -96,7 +97,8 @@ func (b *Broker) Channel(t testing.TB) *amqp.Channel {
 	return ch
 }
 
-// Ctl runs rabbitmqctl in the broker's container and returns what it printed. It takes one or two seconds.
+// Ctl runs rabbitmqctl in the broker's container and returns what it printed. It takes one or two seconds. An embedded
+// broker knows set_vm_memory_high_watermark alone, and the test fails with anything else.
 func (b *Broker) Ctl(t testing.TB, args ...string) string {
 	t.Helper()
 	out, err := b.node.ctl(args...)
@@ -118,18 +120,21 @@ func (b *Broker) Stop(t testing.TB) { t.Helper(); b.signal(t, "stop") }
 
 // Kill ends the broker by SIGKILL; its disk stays. It waits a second before: a quorum queue that was declared less than
 // about half a second before a SIGKILL comes back empty or not at all, confirmed messages or not, for a node notes its
-// queues on disk with that delay (seen on 3.10, 4.0 and 4.3).
+// queues on disk with that delay (seen on 3.10, 4.0 and 4.3). An embedded broker cuts its connections and loses what is
+// not durable.
 func (b *Broker) Kill(t testing.TB) {
 	t.Helper()
 	b.own(t, "kill")
-	<-time.After(queuesNoted)
+	if !isEmbedded(b.Image) {
+		<-time.After(queuesNoted)
+	}
 	b.signal(t, "kill")
 }
 
 // Start starts a stopped or killed broker on the same port and waits until it is ready.
 func (b *Broker) Start(t testing.TB) { t.Helper(); b.signal(t, "start") }
 
-// Pause freezes the broker: connections stay, nothing answers.
+// Pause freezes the broker: connections stay, nothing answers. An embedded broker's heartbeats and timers go on.
 func (b *Broker) Pause(t testing.TB) { t.Helper(); b.signal(t, "pause") }
 
 // Unpause ends Pause.

@@ -1,5 +1,6 @@
 // Package brokertest gives integration tests real RabbitMQ brokers in containers, one container a version and test
-// process, one virtual host a test, so that tests share a broker and never meet.
+// process, one virtual host a test, so that tests share a broker and never meet. The same tests run on amqptest's brokers,
+// in the test process, where an image's name asks for that.
 //
 //	func TestMain(m *testing.M) { brokertest.Main(m) }
 //
@@ -11,7 +12,8 @@
 //
 // The images are those of HARELINE_RABBITMQ_IMAGES (a list with commas) or RABBITMQ_IMAGE (one); without either, the
 // images that scripts/images.sh builds, as far as the engine has them, else the official rabbitmq:4-management.
-// Nothing here skips: without a Docker engine a test fails and says what to do.
+// "amqptest:3.10", "amqptest:4.0" and "amqptest:4.3" are no images but embedded brokers, which need no Docker engine.
+// Nothing here skips: without a Docker engine a test on an image fails and says what to do.
 package brokertest
 
 import (
@@ -49,8 +51,8 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// Versions names the broker versions that Each runs, in order: the tags of the images. It ends the test when no
-// Docker engine answers.
+// Versions names the broker versions that Each runs, in order: the tags of the images, or the names of embedded brokers
+// with a dash, such as "amqptest-4.0". It ends the test when no Docker engine answers to tell which images there are.
 func Versions(t testing.TB) []string {
 	t.Helper()
 	images := mustImages(t)
@@ -154,7 +156,7 @@ type registry struct {
 type startup struct {
 	once  sync.Once
 	ready atomic.Bool // node may be read without once
-	node  *node
+	node  node
 	err   error
 }
 
@@ -182,6 +184,9 @@ func (r *registry) open() (*engine, error) {
 }
 
 func (r *registry) images() ([]string, error) {
+	if list, err := askedImages(); list != nil || err != nil {
+		return list, err
+	}
 	e, err := r.open()
 	if err != nil {
 		return nil, err
@@ -194,15 +199,18 @@ func (r *registry) images() ([]string, error) {
 	return r.list, err
 }
 
-func (r *registry) start(image string) (*node, error) {
+func (r *registry) start(image string) (node, error) {
+	if isEmbedded(image) {
+		return startEmbedded(image)
+	}
 	e, err := r.open()
 	if err != nil {
 		return nil, err
 	}
-	return startNode(e, image)
+	return startContainer(e, image)
 }
 
-func (r *registry) shared(image string) (*node, error) {
+func (r *registry) shared(image string) (node, error) {
 	r.mu.Lock()
 	s, ok := r.nodes[image]
 	if !ok {
@@ -222,7 +230,7 @@ func (r *registry) running(version string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for image, s := range r.nodes {
-		if s.ready.Load() && s.node.version == version {
+		if s.ready.Load() && s.node.where().version == version {
 			return image
 		}
 	}
@@ -232,15 +240,14 @@ func (r *registry) running(version string) string {
 func (r *registry) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.engine == nil {
-		return nil
-	}
 	var errs []error
 	for _, s := range r.nodes {
 		if s.ready.Load() {
 			errs = append(errs, s.node.remove())
 		}
 	}
-	errs = append(errs, r.reaper.close(), r.engine.client.Close())
+	if r.engine != nil {
+		errs = append(errs, r.reaper.close(), r.engine.client.Close())
+	}
 	return errors.Join(errs...)
 }

@@ -89,13 +89,19 @@ func setTestcontainersEnv() error {
 	return nil
 }
 
-func (e *engine) images() ([]string, error) {
+// askedImages are those that the environment names; nil: none.
+func askedImages() ([]string, error) {
 	if list := os.Getenv("HARELINE_RABBITMQ_IMAGES"); list != "" {
 		return imageList(list)
 	}
 	if one := os.Getenv("RABBITMQ_IMAGE"); one != "" {
 		return []string{one}, nil
 	}
+	return nil, nil
+}
+
+// images are those that the engine has.
+func (e *engine) images() ([]string, error) {
 	var found, missing []string
 	for _, version := range localVersions {
 		image := localRepo + ":" + version
@@ -134,8 +140,12 @@ func imageList(list string) ([]string, error) {
 	return images, nil
 }
 
-// versionName is an image's tag: "hareline/rabbitmq:4.0" is "4.0".
+// versionName is an image's tag: "hareline/rabbitmq:4.0" is "4.0". An embedded broker keeps its name, for there may be an
+// image of its version too: "amqptest:4.0" is "amqptest-4.0".
 func versionName(image string) string {
+	if isEmbedded(image) {
+		return strings.ReplaceAll(image, ":", "-")
+	}
 	base := path.Base(image)
 	if _, tag, ok := strings.Cut(base, ":"); ok {
 		return tag

@@ -13,6 +13,7 @@ func TestVersionName(t *testing.T) {
 		"rabbitmq:4-management":        "4-management",
 		"registry.test:5000/rabbit/mq": "mq",
 		"registry.test:5000/mq:3":      "3",
+		"amqptest:4.0":                 "amqptest-4.0",
 	} {
 		if got := versionName(image); got != want {
 			t.Errorf("%s: %q, want %q", image, got, want)

@@ -32,20 +32,40 @@ const (
 		" -rabbit collect_statistics_interval 500 -rabbit quorum_tick_interval 500"
 )
 
-// node is one broker's container. Its published ports stay the same through restarts.
-type node struct {
-	engine    *engine
-	container *testcontainers.DockerContainer
+// node is one broker. Its addresses stay the same through restarts.
+type node interface {
+	where() *endpoint
+	// signal does stop, kill, start, pause or unpause.
+	signal(what string) error
+	// ctl does what rabbitmqctl would with these arguments, and returns what it would print.
+	ctl(args ...string) (string, error)
+	// tail is the end of the broker's log, or why there is none.
+	tail(lines int) string
+	// remove ends the broker, with all that it keeps.
+	remove() error
+}
+
+// endpoint is where a node is, and what it says that it is.
+type endpoint struct {
 	image     string
 	amqp, api string // host:port
 	version   string // the server's own word
 }
 
-func startNode(e *engine, image string) (*node, error) {
+func (e *endpoint) where() *endpoint { return e }
+
+// containerNode is a broker in a container.
+type containerNode struct {
+	endpoint
+	engine    *engine
+	container *testcontainers.DockerContainer
+}
+
+func startContainer(e *engine, image string) (node, error) {
 	var err error
 	for range 3 { // a chosen port may be taken before the container has it
-		var n *node
-		if n, err = tryStartNode(e, image); err == nil {
+		var n *containerNode
+		if n, err = tryStartContainer(e, image); err == nil {
 			return n, nil
 		}
 		if !strings.Contains(err.Error(), "address already in use") && !strings.Contains(err.Error(), "already allocated") {
@@ -55,12 +75,14 @@ func startNode(e *engine, image string) (*node, error) {
 	return nil, err
 }
 
-func tryStartNode(e *engine, image string) (*node, error) {
+func tryStartContainer(e *engine, image string) (*containerNode, error) {
 	amqpPort, apiPort, err := freePorts()
 	if err != nil {
 		return nil, err
 	}
-	n := &node{engine: e, image: image, amqp: net.JoinHostPort(loopback, amqpPort), api: net.JoinHostPort(loopback, apiPort)}
+	n := &containerNode{engine: e, endpoint: endpoint{
+		image: image, amqp: net.JoinHostPort(loopback, amqpPort), api: net.JoinHostPort(loopback, apiPort),
+	}}
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	n.container, err = testcontainers.Run(ctx, image,
@@ -92,7 +114,7 @@ func bind(port string) network.PortBinding {
 }
 
 // discard removes what a failed start left, and says what the broker said.
-func (n *node) discard() error {
+func (n *containerNode) discard() error {
 	if n.container == nil {
 		return nil
 	}
@@ -103,7 +125,7 @@ func (n *node) discard() error {
 	return fmt.Errorf("end of the broker's log:\n%s", said)
 }
 
-func (n *node) remove() error {
+func (n *containerNode) remove() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	err := n.engine.removeContainer(ctx, n.container.GetContainerID())
@@ -113,7 +135,7 @@ func (n *node) remove() error {
 }
 
 // await waits until the broker takes AMQP connections and its management API answers without an alarm.
-func (n *node) await(ctx context.Context) error {
+func (n *containerNode) await(ctx context.Context) error {
 	api := newAPI(n.api, "/")
 	defer api.close()
 	for {
@@ -129,7 +151,7 @@ func (n *node) await(ctx context.Context) error {
 	}
 }
 
-func (n *node) ready(ctx context.Context, api *API) error {
+func (n *containerNode) ready(ctx context.Context, api *API) error {
 	conn, err := dial("amqp://"+user+":"+password+"@"+n.amqp+"/", 3*time.Second)
 	if err != nil {
 		return err
@@ -152,7 +174,7 @@ func dial(url string, limit time.Duration) (*amqp.Connection, error) {
 }
 
 // signal kills, starts, restarts, pauses or unpauses the container.
-func (n *node) signal(what string) error {
+func (n *containerNode) signal(what string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	id, c := n.container.GetContainerID(), n.engine.client
@@ -181,7 +203,7 @@ func (n *node) signal(what string) error {
 }
 
 // stopped waits until the engine knows that a killed container runs no more.
-func (n *node) stopped(ctx context.Context) error {
+func (n *containerNode) stopped(ctx context.Context) error {
 	for {
 		r, err := n.engine.client.ContainerInspect(ctx, n.container.GetContainerID(), client.ContainerInspectOptions{})
 		if err != nil || !r.Container.State.Running {
@@ -196,7 +218,7 @@ func (n *node) stopped(ctx context.Context) error {
 }
 
 // ctl runs rabbitmqctl in the container, as the user that owns the broker's cookie.
-func (n *node) ctl(args ...string) (string, error) {
+func (n *containerNode) ctl(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	code, out, err := n.container.Exec(ctx, append([]string{"rabbitmqctl"}, args...),
@@ -215,7 +237,7 @@ func (n *node) ctl(args ...string) (string, error) {
 }
 
 // tail is the end of the broker's log, or why there is none.
-func (n *node) tail(lines int) string {
+func (n *containerNode) tail(lines int) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	r, err := n.container.Logs(ctx)

@@ -78,6 +78,7 @@ func (ch *channel) method(m wire.Method) {
 		ch.opened = true
 	case *wire.ChannelCloseOk:
 		if ch.closing {
+			ch.end()
 			ch.forget()
 			return
 		}
@@ -130,6 +131,10 @@ func (ch *channel) failed(e *amqpError, class, method uint16) {
 
 // fail closes the channel or, when the error is hard, its connection. Nothing
 // but the answer is taken from the client then.
+//
+// Until that answer is there, only the classic queues that the channel consumes
+// from know that it ends. What it has of others stays out, and its consumers on
+// them get more.
 func (ch *channel) fail(e *amqpError) {
 	c := ch.conn
 	if ch.closing || ch.gone || c.gone || c.state == stateClosed {
@@ -143,8 +148,10 @@ func (ch *channel) fail(e *amqpError) {
 		return
 	}
 	c.log().Error("channel closed with an error", "channel", ch.id, "code", e.code, "text", e.text)
-	ch.end()
-	ch.gone, ch.closing = false, true
+	ch.rollbackSettles()
+	ch.releaseSome(func(q *queue, consumes bool) bool { return q.kind == classic && consumes })
+	ch.endSession()
+	ch.closing = true
 	c.send(ch.id, &wire.ChannelClose{ReplyCode: e.code, ReplyText: replyText(e.text), ClassID: e.class, MethodID: e.method})
 	ch.traceClosed("broker", e.code, e.text)
 }
@@ -155,14 +162,19 @@ func (ch *channel) end() {
 	if ch.gone {
 		return
 	}
+	ch.release()
 	if !ch.closing {
-		ch.release()
-		ch.conn.vhost.past.add(ch.counts)
+		ch.endSession()
 	}
+	ch.gone = true
+}
+
+// endSession ends what the channel has of its own.
+func (ch *channel) endSession() {
+	ch.conn.vhost.past.add(ch.counts)
 	ch.endReplies()
 	ch.incoming, ch.tx = content{}, nil
 	ch.confirms = confirmSet{}
-	ch.gone = true
 }
 
 // forget makes the channel's number free.

@@ -88,6 +88,7 @@ func (q *queue) deadMessage(e *entry, reason string) (_ *message, ok bool) {
 	if old.props.Has(wire.FlagExpiration) {
 		d.expiration = old.props.Expiration
 	}
+	m.meta = old.metaSize() // with the expiration, too
 	m.props.Clear(wire.FlagExpiration)
 	m.props.Expiration = ""
 	if q.version().atLeast40() {

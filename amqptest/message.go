@@ -16,6 +16,9 @@ type message struct {
 	// header is props as encoded by the publisher; nil: encode props.
 	header []byte
 	body   []byte
+	// meta is how long the publisher's properties are, encoded; 0: header
+	// tells. Unlike header, it is without what dead-lettering added.
+	meta int
 	// deaths is the history that x-death in props.Headers tells (4.0 and
 	// later; 3.10 goes by the header alone).
 	deaths []death
@@ -46,6 +49,15 @@ type entry struct {
 	bytes int64
 	// ready is when a delayed retry ends (4.3); zero: it is not delayed.
 	ready time.Time
+}
+
+// metaSize is how much max-length-bytes counts for the properties, where it
+// counts them.
+func (m *message) metaSize() int {
+	if m.meta > 0 {
+		return m.meta
+	}
+	return len(m.encoded())
 }
 
 // size is what max-length-bytes counts.

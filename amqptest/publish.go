@@ -2,6 +2,7 @@ package amqptest
 
 import (
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/hareline/hareline/internal/wire"
@@ -13,6 +14,9 @@ type publication struct {
 	exchange  *exchange
 	mandatory bool
 	seq       uint64 // its number on a channel that confirms; 0: none
+	// routed are the queues that it was for when it was published, in a
+	// transaction.
+	routed []*queue
 }
 
 // publish does a basic.publish.
@@ -23,10 +27,11 @@ func (ch *channel) publish(in *content) *amqpError {
 	}
 	ch.counts.publish++
 	if ch.tx != nil {
+		p.routed = slices.Clone(ch.conn.vhost.route(p.exchange, p.msg))
 		ch.tx.publications = append(ch.tx.publications, p)
 		return nil
 	}
-	return ch.deliver(&p)
+	return ch.deliver(&p, ch.conn.vhost.route(p.exchange, p.msg))
 }
 
 // checkPublish makes the message of a publish, or refuses it, in RabbitMQ's
@@ -204,11 +209,10 @@ func readExtraKeys(m *message) *amqpError {
 	return nil
 }
 
-// deliver routes a publication and puts it into its queues; then it is
-// returned or confirmed as need be.
-func (ch *channel) deliver(p *publication) *amqpError {
-	b, vh := ch.conn.broker, ch.conn.vhost
-	queues := vh.route(p.exchange, p.msg)
+// deliver puts a publication into its queues; then it is returned or confirmed
+// as need be.
+func (ch *channel) deliver(p *publication, queues []*queue) *amqpError {
+	b := ch.conn.broker
 	replies := ch.repliesTo(p.msg)
 	var effect faultEffect
 	if b.faults.on {

@@ -249,12 +249,8 @@ func (q *queue) newEntry(m *message) *entry {
 // the properties too.
 func (q *queue) sizeOf(m *message) int64 {
 	n := len(m.body)
-	switch {
-	case !q.quorum43():
-	case m.header != nil:
-		n += len(m.header)
-	default:
-		n += len(wire.AppendProperties(nil, &m.props))
+	if q.quorum43() {
+		n += m.metaSize()
 	}
 	return int64(n)
 }

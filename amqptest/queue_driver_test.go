@@ -78,11 +78,17 @@ func (d *driver) do(channel uint16, methods ...wire.Method) []string {
 func (d *driver) sync() []string {
 	d.Helper()
 	d.r.send(control, &wire.ChannelFlow{Active: true})
-	out := []string{}
+	out, closed := []string{}, false
 	for {
 		got := d.r.receive()
 		if _, ok := got.method.(*wire.ChannelFlowOk); ok && got.channel == control {
+			if closed {
+				return append(out, d.sync()...) // the answer to it matters
+			}
 			return out
+		}
+		if _, ok := got.method.(*wire.ChannelClose); ok {
+			closed = true
 		}
 		if s := d.describe(got); s != "" {
 			out = append(out, s)

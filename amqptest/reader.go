@@ -160,7 +160,7 @@ func (c *conn) refuseVersion(h [8]byte) {
 func (c *conn) pause() error {
 	for paused := false; ; paused = true {
 		stall := c.stall.wait()
-		if stall == nil && !c.blocked.Load() && c.out.pending.Load() < outboxFar {
+		if !c.held() {
 			if paused {
 				c.readTimeout.paused()
 			}
@@ -173,6 +173,11 @@ func (c *conn) pause() error {
 		case <-c.resume:
 		}
 	}
+}
+
+// held says whether nothing is to be read from the client for now.
+func (c *conn) held() bool {
+	return c.blocked.Load() || c.stall.wait() != nil || c.out.pending.Load() >= outboxFar
 }
 
 // batch does what a frame says and, as long as whole frames are there already,
@@ -189,7 +194,7 @@ func (c *conn) batch(f wire.Frame, err error) error {
 			return err
 		}
 		b.work()
-		if n >= batchLimit || c.gone || c.blocked.Load() || c.stall.wait() != nil || !c.in.Buffered() {
+		if n >= batchLimit || c.gone || c.held() || !c.in.Buffered() {
 			return nil
 		}
 		f, err = c.in.Read()

@@ -2,6 +2,7 @@ package amqptest
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -9,30 +10,32 @@ import (
 // auto-delete queues with them; what is unacked goes back. It is called when
 // the channel has ended, and may be called again.
 func (ch *channel) release() {
+	ch.rollbackSettles()
+	ch.releaseSome(func(*queue, bool) bool { return true })
+}
+
+// releaseSome is release for the queues that which accepts; consumes tells it
+// whether the channel consumes from the queue.
+func (ch *channel) releaseSome(which func(q *queue, consumes bool) bool) {
 	ch.timeout.stop()
 	ch.timeout = nil
-	held := ch.unacked.all()
-	for _, s := range ch.settling {
-		held = append(held, s.deliveries...)
-	}
-	slices.SortFunc(held, byTag)
-	ch.settling = nil
-	for _, d := range held {
-		ch.unacked.remove(d)
-	}
-
-	byQueue := make(map[*queue][]*delivery)
-	for _, d := range held {
-		byQueue[d.entry.queue] = append(byQueue[d.entry.queue], d)
-	}
 	gone := make(map[*queue][]*consumer)
 	for _, c := range ch.consumers {
 		gone[c.queue] = append(gone[c.queue], c)
-		if byQueue[c.queue] == nil {
-			byQueue[c.queue] = []*delivery{}
+	}
+	byQueue := make(map[*queue][]*delivery)
+	for q := range gone {
+		if which(q, true) {
+			byQueue[q] = nil
 		}
 	}
-	clear(ch.consumers)
+	for _, d := range ch.unacked.all() {
+		if q := d.entry.queue; which(q, gone[q] != nil) {
+			byQueue[q] = append(byQueue[q], d)
+			ch.unacked.remove(d)
+		}
+	}
+	maps.DeleteFunc(ch.consumers, func(_ string, c *consumer) bool { return which(c.queue, true) })
 	queues := make([]*queue, 0, len(byQueue))
 	for q := range byQueue {
 		queues = append(queues, q)

@@ -54,18 +54,16 @@ func (ch *channel) basicReject(m *wire.BasicReject) *amqpError {
 }
 
 func (ch *channel) basicRecover(m *wire.BasicRecover) *amqpError {
-	if err := ch.recoverAll(m.Requeue); err != nil {
-		return err
-	}
-	ch.reply(false, &wire.BasicRecoverOk{})
-	return nil
+	return ch.recoverAll(m.Requeue, func() { ch.reply(false, &wire.BasicRecoverOk{}) })
 }
 
 func (ch *channel) basicRecoverAsync(m *wire.BasicRecoverAsync) *amqpError {
-	return ch.recoverAll(m.Requeue)
+	return ch.recoverAll(m.Requeue, func() {})
 }
 
-func (ch *channel) recoverAll(requeue bool) *amqpError {
+// recoverAll gives back what is unacked. It answers first: no delivery that
+// follows comes before the answer.
+func (ch *channel) recoverAll(requeue bool, answer func()) *amqpError {
 	if !requeue {
 		return hardError(codeNotImplemented, "requeue=false")
 	}
@@ -76,6 +74,7 @@ func (ch *channel) recoverAll(requeue bool) *amqpError {
 	for _, d := range all {
 		ch.unacked.remove(d)
 	}
+	answer()
 	ch.settleAll(settleOp{kind: settleRequeue, why: "recover"}, all)
 	return nil
 }
@@ -126,6 +125,9 @@ func (ch *channel) settleOrHold(op settleOp, ds []*delivery) *amqpError {
 	if op.kind != settleAck {
 		for _, d := range ds {
 			if q := d.entry.queue; q.kind == stream && !ch.version().atLeast40() {
+				for _, d := range ds {
+					ch.unacked.add(d) // and goes back with its channel
+				}
 				return hardError(codeNotImplemented, "basic.nack and basic.reject not supported by stream queues %s", q.resource())
 			}
 		}
@@ -275,7 +277,7 @@ func (q *queue) settle(op settleOp, ch *channel, ds []*delivery) {
 		q.checkBounds()
 		q.dropExpired()
 	}
-	q.settled(ds[0].consumer)
+	q.settled(ds[0].consumer, op)
 }
 
 // settleOne does what op says to one delivery.
@@ -314,7 +316,7 @@ func (q *queue) settleOne(op settleOp, ch *channel, d *delivery) {
 }
 
 // settled sees to a consumer that has settled something.
-func (q *queue) settled(c *consumer) {
+func (q *queue) settled(c *consumer, op settleOp) {
 	if c != nil && c.cancelled && c.unacked == 0 {
 		if at := slices.Index(q.lingering, c); at >= 0 {
 			q.lingering = slices.Delete(q.lingering, at, at+1)
@@ -329,6 +331,9 @@ func (q *queue) settled(c *consumer) {
 	}
 	if q.kind == quorum {
 		q.activate()
+	}
+	if q.kind == classic && q.opts.singleActive && op.kind == settleAck && c != q.active && !q.version().atLeast40() {
+		return // as in removeConsumer
 	}
 	q.wake()
 }

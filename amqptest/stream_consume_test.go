@@ -172,7 +172,7 @@ func TestStreamIsReadAgain(t *testing.T) {
 	r.prefetch(20)
 	r.fromFirst("c")
 	r.expectStream("again", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-	r.send(1, &wire.QueueDelete{Queue: "s"})
+	call[*wire.QueueDeleteOk](r, &wire.QueueDelete{Queue: "s"})
 	if m := expect[*wire.BasicCancel](r, 1); m.ConsumerTag != "c" {
 		t.Errorf("cancelled is %q", m.ConsumerTag)
 	}

@@ -20,15 +20,21 @@ func (ch *channel) txSelect() *amqpError {
 	return nil
 }
 
-// txCommit publishes, then settles. Messages that a queue refuses fail the
-// commit, though all else was done.
+// txCommit puts what was published into the queues that it was for at that
+// time, then settles. Messages that a queue refuses fail the commit, though all
+// else was done.
 func (ch *channel) txCommit() *amqpError {
 	if ch.tx == nil {
 		return notTransactional()
 	}
 	tx := ch.tx
 	for i := range tx.publications {
-		if e := ch.deliver(&tx.publications[i]); e != nil {
+		p := &tx.publications[i]
+		queues, e := ch.stillRouted(tx, p)
+		if e != nil {
+			return e
+		}
+		if e := ch.deliver(p, queues); e != nil {
 			return e
 		}
 	}
@@ -39,6 +45,28 @@ func (ch *channel) txCommit() *amqpError {
 	}
 	ch.reply(false, &wire.TxCommitOk{})
 	return nil
+}
+
+// stillRouted are the queues for a publication that is committed. 3.10 knows
+// them by their names; since 4.0 what was for a classic queue that is no more
+// counts as refused, and 4.3 fails if there is none of that name.
+func (ch *channel) stillRouted(tx *transaction, p *publication) ([]*queue, *amqpError) {
+	v, vh := ch.version(), ch.conn.vhost
+	var queues []*queue
+	for _, q := range p.routed {
+		now := vh.queues[q.name]
+		switch {
+		case q.deleted && v.atLeast43() && now == nil:
+			return nil, hardError(codeResourceError, "failed to deliver message: {not_found,\n"+
+				"                               {resource,<<\"%s\">>,queue,<<\"%s\">>}}", vh.name, q.name)
+		case v.atLeast40():
+			tx.failed = tx.failed || q.deleted && q.kind == classic
+			queues = append(queues, q)
+		case now != nil:
+			queues = append(queues, now)
+		}
+	}
+	return queues, nil
 }
 
 func (ch *channel) txRollback() *amqpError {

@@ -27,10 +27,10 @@ type Config struct {
 	// Tag is the consumer tag shown in the broker's tools; a number is added
 	// at each resubscription. Default "hareline".
 	Tag string
-	// Exclusive asks for the queue alone (basic.consume). While another
-	// consumer has it the broker refuses the subscription: in a rolling deploy
-	// Run ends with a *SubscribeError. A queue with single active consumer
-	// hands over instead.
+	// Exclusive asks for a classic queue alone (basic.consume); a quorum queue
+	// does not know it. While another consumer has it the broker refuses the
+	// subscription: in a rolling deploy Run ends with a *SubscribeError. A queue
+	// with single active consumer hands over instead.
 	Exclusive bool
 	// Arguments of basic.consume, such as x-priority.
 	Arguments amqp.Table

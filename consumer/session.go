@@ -129,7 +129,7 @@ func (s *session) serve(ctx context.Context) error {
 			return s.lost(ctx)
 		}
 		if s.failed != nil {
-			return s.failed
+			return s.why(s.failed)
 		}
 	}
 	return nil
@@ -137,7 +137,7 @@ func (s *session) serve(ctx context.Context) error {
 
 // finished tells whether a stopping session has nothing left to wait for.
 func (s *session) finished() bool {
-	return s.stopping && s.running == 0 && s.awaiting == 0 && len(s.results) == 0
+	return s.stopping && s.running == 0 && s.awaiting == 0 && s.hold.probing == 0 && len(s.results) == 0
 }
 
 // lost gives the reason of the session's end. A consumer that the broker
@@ -146,19 +146,23 @@ func (s *session) lost(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return s.drainLost()
 	}
-	if err := s.sess.Err(); err != nil {
-		return err
-	}
+	return s.why(errCancelled)
+}
+
+// why is the reason of the session's end, which the client tells a moment after
+// its first signs; without an end, sign itself.
+func (s *session) why(sign error) error {
 	select {
 	case <-s.sess.Done():
 		return s.sess.Err()
 	case <-time.After(cancelGrace):
-		return errCancelled
+		return sign
 	}
 }
 
-// cancelGrace is how long a closed deliveries channel may be the first sign of
-// a dying session before it is taken for a cancel.
+// cancelGrace is how long a closed deliveries channel, or a settle that could
+// not be written, may be the first sign of a dying session before it is taken
+// for a cancel, or a failure of its own.
 const cancelGrace = 100 * time.Millisecond
 
 // drainLost waits for running handlers of a session that was lost while it

@@ -24,11 +24,12 @@ func (s *scan) giveBack(ctx context.Context) {
 	}
 	wait := true
 	for _, src := range s.sources {
-		alive := src.session.Err() == nil
-		before, err := s.q.countOn(ctx, s.lock)
-		if closed := s.q.closeSession(ctx, src.session); !alive || !closed {
+		if !s.acksRead(ctx, src) {
 			s.disown(src)
 		}
+		alive := src.session.Err() == nil
+		before, err := s.q.countOn(ctx, s.lock)
+		_ = s.q.closeSession(ctx, src.session)
 		src.drain(ctx)
 		if wait = wait && alive && err == nil; wait {
 			wait = s.returned(ctx, before+src.kept)

@@ -112,6 +112,9 @@ func (s *scan) exhaust(ctx context.Context, src *source) error {
 	defer idle.Stop()
 	quiet := 0
 	for s.got < s.report.Total && src.kept < s.prefetch {
+		if err := s.over(ctx); err != nil { // with letters at hand, too
+			return err
+		}
 		if err := s.sync(ctx, src); err != nil {
 			return err
 		}
@@ -141,10 +144,19 @@ func (s *scan) exhaust(ctx context.Context, src *source) error {
 		case <-s.lock.Done():
 			return s.failure("hold the lock", s.lock.Err())
 		case <-deadline.C:
-			return s.incomplete("half of the consumer timeout is over")
 		case <-ctx.Done():
-			return context.Cause(ctx)
 		}
+	}
+	return nil
+}
+
+// over tells whether the scan's time is over.
+func (s *scan) over(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if time.Since(s.began) >= s.q.cfg.ConsumerTimeout/2 {
+		return s.incomplete("half of the consumer timeout is over")
 	}
 	return nil
 }

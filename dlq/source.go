@@ -53,18 +53,29 @@ func (s *scan) ack(t taken) error {
 // answer.
 const maxUnsure = 500
 
-// sync makes sure that the broker has read the acks of a source, by a request
-// that changes nothing.
+// sync makes sure that the broker has read the acks of a source, before there
+// are too many of which that is not known.
 func (s *scan) sync(ctx context.Context, src *source) error {
 	if len(src.unsure) < maxUnsure {
 		return nil
 	}
-	err := src.session.Do(ctx, func(ch *amqp.Channel) error { return ch.Qos(s.prefetch, 0, false) })
-	if err != nil {
+	if err := s.ask(ctx, src); err != nil {
 		return s.failure("have acks read", err)
 	}
 	src.unsure = src.unsure[:0]
 	return nil
+}
+
+// acksRead reports whether the broker has read all acks of a source. That a
+// channel could be closed does not tell: the client closes a dead one without
+// an error, and may learn of the death only then.
+func (s *scan) acksRead(ctx context.Context, src *source) bool {
+	return len(src.unsure) == 0 || s.ask(ctx, src) == nil
+}
+
+// ask is a request that changes nothing.
+func (s *scan) ask(ctx context.Context, src *source) error {
+	return src.session.Do(ctx, func(ch *amqp.Channel) error { return ch.Qos(s.prefetch, 0, false) })
 }
 
 var errUnsure = errors.New("the connection ended before the broker answered: the letter may still be in the queue")

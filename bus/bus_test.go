@@ -401,7 +401,7 @@ func TestRedact(t *testing.T) {
 		wait(t, paused, "the pause")
 		pass(time.Minute)
 		operate(t, br, func(ch *amqp.Channel) error {
-			_, err := ch.QueueDeclare("redacted.dlq", true, false, false, false, amqp.Table{"x-queue-type": "quorum", "x-delivery-limit": int64(topology.Unlimited)})
+			_, err := ch.QueueDeclare("redacted.dlq", true, false, false, false, amqp.Table{"x-queue-type": "quorum", "x-delivery-limit": topology.Unlimited})
 			return err
 		})
 		pass(time.Minute)

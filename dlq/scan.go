@@ -112,10 +112,7 @@ func (s *scan) exhaust(ctx context.Context, src *source) error {
 	defer idle.Stop()
 	quiet := 0
 	for s.got < s.report.Total && src.kept < s.prefetch {
-		if err := s.over(ctx); err != nil { // with letters at hand, too
-			return err
-		}
-		if err := s.sync(ctx, src); err != nil {
+		if err := s.mayGoOn(ctx, src); err != nil { // with letters at hand, too
 			return err
 		}
 		deliveries := src.deliveries
@@ -150,15 +147,16 @@ func (s *scan) exhaust(ctx context.Context, src *source) error {
 	return nil
 }
 
-// over tells whether the scan's time is over.
-func (s *scan) over(ctx context.Context) error {
+// mayGoOn tells why no further letter of src may be taken: the scan's time is
+// over, or its acks are not read.
+func (s *scan) mayGoOn(ctx context.Context, src *source) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if time.Since(s.began) >= s.q.cfg.ConsumerTimeout/2 {
 		return s.incomplete("half of the consumer timeout is over")
 	}
-	return nil
+	return s.sync(ctx, src)
 }
 
 // take shows one letter to the visitor and does what it says.

@@ -245,11 +245,30 @@ func (r *rig) letters() []dlq.Letter {
 	var out []dlq.Letter
 	for _, m := range r.b.Messages("/", r.w.DeadLetterQueue) {
 		out = append(out, dlq.Parse(amqp.Delivery{
-			MessageId: m.MessageID, Headers: m.Headers, Body: m.Body, RoutingKey: m.RoutingKey, Exchange: m.Exchange, UserId: m.UserID,
+			MessageId: m.MessageID, Headers: received(m.Headers).(amqp.Table), Body: m.Body, RoutingKey: m.RoutingKey, Exchange: m.Exchange, UserId: m.UserID,
 			Priority: m.Priority, Expiration: m.Expiration, DeliveryMode: m.DeliveryMode,
 		}))
 	}
 	return out
+}
+
+// received is a header value as the client hands it over.
+func received(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		t := amqp.Table{}
+		for name, item := range v {
+			t[name] = received(item)
+		}
+		return t
+	case []any:
+		var all []any
+		for _, item := range v {
+			all = append(all, received(item))
+		}
+		return all
+	}
+	return v
 }
 
 // running is a consumer in the background.

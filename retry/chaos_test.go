@@ -200,10 +200,10 @@ func (c *chaos) play(t *testing.T) []string {
 	var injected []*amqptest.Injected
 	for _, m := range slices.SortedStableFunc(slices.Values(c.faults), func(x, y mishap) int { return int(x.after - y.after) }) {
 		<-time.After(time.Until(began.Add(m.after)))
-		switch {
-		case m.other == "":
+		switch m.other {
+		case "":
 			injected = append(injected, inject(t, c.r.b, m.fault))
-		case m.other == "new consumer":
+		case "new consumer":
 			run.stop()
 			if err := <-run.result; err != nil {
 				c.problem("the consumer ended with %v", err)

@@ -30,7 +30,7 @@ import (
 func TestHandlerPastItsDeadlineIsParked(t *testing.T) {
 	for _, outermost := range []bool{false, true} {
 		t.Run(fmt.Sprintf("outermost %t", outermost), func(t *testing.T) {
-			each(t, func(t *testing.T, b *amqptest.Broker) {
+			on40(t, func(t *testing.T, b *amqptest.Broker) {
 				r := newRig(t, b, topology.WorkConfig{})
 				publish(t, b, r.w.Queue, named("park", "bury")...)
 				var a attempts
@@ -39,7 +39,7 @@ func TestHandlerPastItsDeadlineIsParked(t *testing.T) {
 					retry.Middleware(r.copies, r.w, retry.Policy{BackOff: retry.Constant(second), Logger: quiet}),
 				}
 				if deadline := consumer.Timeout(time.Minute); outermost {
-					chain = slices.Insert(chain, 0, consumer.Middleware(deadline))
+					chain = slices.Insert(chain, 0, deadline)
 				} else {
 					chain = append(chain, deadline)
 				}

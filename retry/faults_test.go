@@ -33,7 +33,7 @@ func once(t *testing.T, a *attempts) consumer.Handler {
 // Every third copy is refused by the broker. The same copy is published until
 // it is taken: the handlers see no difference, and no copy is twice.
 func TestCopiesThatAreNacked(t *testing.T) {
-	each(t, func(t *testing.T, b *amqptest.Broker) {
+	on40(t, func(t *testing.T, b *amqptest.Broker) {
 		r := newRig(t, b, topology.WorkConfig{})
 		var a attempts
 		nacks := inject(t, b, amqptest.Fault{Do: amqptest.Nack, Nth: 2, Every: 3, Times: -1, Exchange: r.top(second)})
@@ -53,7 +53,7 @@ func TestCopiesThatAreNacked(t *testing.T) {
 // Every copy is nacked for an hour. Nothing is handled meanwhile but what had
 // been started, nothing is lost, and all go on afterwards.
 func TestNoCopyCanBeStoredForAWhile(t *testing.T) {
-	each(t, func(t *testing.T, b *amqptest.Broker) {
+	on40(t, func(t *testing.T, b *amqptest.Broker) {
 		r := newRig(t, b, topology.WorkConfig{})
 		var a attempts
 		nacks := inject(t, b, amqptest.Fault{Do: amqptest.Nack, Times: -1, Exchange: r.top(second)})
@@ -86,7 +86,7 @@ func TestNoCopyCanBeStoredForAWhile(t *testing.T) {
 func TestConnectionLostAtACopy(t *testing.T) {
 	for do, want := range map[amqptest.Effect][]int{amqptest.DropBefore: {0, 1}, amqptest.DropAfter: {0, 1, 1}} {
 		t.Run(string(do), func(t *testing.T) {
-			each(t, func(t *testing.T, b *amqptest.Broker) {
+			on40(t, func(t *testing.T, b *amqptest.Broker) {
 				r := newRig(t, b, topology.WorkConfig{})
 				var a attempts
 				lost := inject(t, b, amqptest.Fault{Do: do, On: "basic.publish", Exchange: r.top(second), Nth: 5})
@@ -148,7 +148,7 @@ func TestLateConfirmsHoldNobodyUp(t *testing.T) {
 		{Do: amqptest.HoldConfirm, Times: -1},
 	} {
 		t.Run(string(f.Do), func(t *testing.T) {
-			each(t, func(t *testing.T, b *amqptest.Broker) {
+			on40(t, func(t *testing.T, b *amqptest.Broker) {
 				r := newRig(t, b, topology.WorkConfig{})
 				var a attempts
 				f := f
@@ -177,7 +177,7 @@ func TestLateConfirmsHoldNobodyUp(t *testing.T) {
 // A confirm comes so late that the copy counts as unknown: it is published
 // again. That makes two, and loses none.
 func TestConfirmThatIsTooLate(t *testing.T) {
-	each(t, func(t *testing.T, b *amqptest.Broker) {
+	on40(t, func(t *testing.T, b *amqptest.Broker) {
 		r := newRig(t, b, topology.WorkConfig{})
 		var a attempts
 		inject(t, b, amqptest.Fault{Do: amqptest.DelayConfirm, Delay: 10 * time.Minute, Exchange: r.top(second)})

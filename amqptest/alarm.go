@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hareline/hareline/internal/wire"
 )
@@ -13,6 +14,7 @@ import (
 // runs low on it: a connection that publishes is blocked at its next publish.
 // Nothing more is read from it, not even heartbeats, and it is told so
 // (connection.blocked) if it can be. Connections that only consume go on.
+// It lasts until [Broker.ClearAlarm], also if a fault raised it for a time.
 // Another resource is an error.
 func (b *Broker) Alarm(resource string) error {
 	if err := checkResource(resource); err != nil {
@@ -43,7 +45,32 @@ func checkResource(resource string) error {
 	return fmt.Errorf("amqptest: there is no alarm of %q: give memory or disk", resource)
 }
 
+// raiseAlarm raises an alarm until it is cleared, one that has an end too.
 func (b *Broker) raiseAlarm(resource string) {
+	b.alarmEnds[resource].stop()
+	delete(b.alarmEnds, resource)
+	b.setAlarm(resource)
+}
+
+// raiseAlarmFor raises an alarm that ends by itself after d, unless it was
+// raised for longer.
+func (b *Broker) raiseAlarmFor(resource string, d time.Duration) {
+	if b.closed {
+		return
+	}
+	end := b.alarmEnds[resource]
+	if b.alarms[resource] && (end == nil || end.at.After(b.clock.now().Add(d))) {
+		return
+	}
+	end.stop()
+	if b.alarmEnds == nil {
+		b.alarmEnds = make(map[string]*timer)
+	}
+	b.alarmEnds[resource] = b.clock.after(d, func() { b.clearAlarm(resource) })
+	b.setAlarm(resource)
+}
+
+func (b *Broker) setAlarm(resource string) {
 	if b.alarms[resource] || b.closed {
 		return
 	}
@@ -59,6 +86,8 @@ func (b *Broker) clearAlarm(resource string) {
 		return
 	}
 	delete(b.alarms, resource)
+	b.alarmEnds[resource].stop()
+	delete(b.alarmEnds, resource)
 	b.cfg.Logger.Warn("resource limit alarm cleared", "resource", resource)
 	if b.tracer.on {
 		b.trace(Event{Kind: EventAlarmCleared, Reason: resource})

@@ -1,6 +1,7 @@
 package amqptest
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
@@ -21,11 +22,13 @@ type Broker struct {
 	nextID uint64                        // of connections
 	grants map[string]map[string]*grants // by user and virtual host; none: every right
 	alarms map[string]bool               // resource (memory, disk) in alarm
-	faults faults
-	tracer tracer
-	closed bool
-	net    listeners
-	mgmt   management
+	// alarmEnds are the ends of alarms that end by themselves, by resource.
+	alarmEnds map[string]*timer
+	faults    faults
+	tracer    tracer
+	closed    bool
+	net       listeners
+	mgmt      management
 
 	// deferred is work that RabbitMQ's processes would do on their own soon
 	// after: deliveries of queues that have something new, dead letters under
@@ -93,11 +96,27 @@ func (b *Broker) Now() time.Time {
 // end, timeouts happen, each at its own moment and in their order, before
 // Advance returns. What the broker then sends to clients may still be under
 // way to them. Heartbeats do not follow this time but the machine's.
+//
+// Time does not go back: a negative d changes nothing, is logged as an error,
+// and ends the test of a broker of New.
 func (b *Broker) Advance(d time.Duration) {
 	b.lock()
 	defer b.unlock()
+	if d < 0 {
+		b.misused(fmt.Errorf("amqptest: Advance(%s): time does not go back: give 0 or more", d))
+		return
+	}
 	if b.tracer.on {
 		b.trace(Event{Kind: EventAdvanced, Text: d.String()})
 	}
 	b.clock.advance(d)
+}
+
+// misused logs the error of a method that returns none, and ends the test of a
+// broker of New. That test is over once the broker is closed.
+func (b *Broker) misused(err error) {
+	b.cfg.Logger.Error("misused", "error", err)
+	if b.net.fail != nil && !b.closed {
+		b.net.fail("%v", err)
+	}
 }

@@ -12,10 +12,14 @@ type clock struct {
 	// running time is the machine's plus offset; else it is stopped.
 	running bool
 	offset  time.Duration
+	// stopped is the time of a clock that is stopped, and of a running one
+	// while it is moved.
 	stopped time.Time
+	moving  bool
 	timers  timerHeap
 	seq     uint64
-	// alarm wakes a running clock for the first timer.
+	// alarm wakes a running clock for the first timer, at alarmAt of the
+	// machine's time.
 	alarm   *time.Timer
 	alarmAt time.Time
 	closed  bool
@@ -35,11 +39,14 @@ func newClock(b *Broker, running bool) *clock {
 
 // now is the broker's time.
 func (c *clock) now() time.Time {
-	if c.running {
+	if c.runs() {
 		return time.Now().Add(c.offset)
 	}
 	return c.stopped
 }
+
+// runs: the time moves on its own now.
+func (c *clock) runs() bool { return c.running && !c.moving }
 
 // after has do run, under Broker.mu, when d has passed. Timers of one moment
 // run in the order they were made.
@@ -65,20 +72,18 @@ func (t *timer) stop() {
 // advance moves the time by d and runs what falls due, each timer at its own
 // moment, so that what one sets off can fall due in the same call.
 func (c *clock) advance(d time.Duration) {
-	if c.running {
-		c.offset += d
-		c.runDue(c.now())
-		return
-	}
-	until := c.stopped.Add(d)
-	c.runDue(until)
-	c.stopped = until
+	now := c.now()
+	c.stopped, c.moving = now, true
+	c.runDue(now.Add(d))
+	c.stopped, c.moving = now.Add(d), false
+	c.offset += d
+	c.arm()
 }
 
 func (c *clock) runDue(until time.Time) {
 	for len(c.timers) > 0 && !c.timers[0].at.After(until) {
 		t := heap.Pop(&c.timers).(*timer)
-		if !c.running && t.at.After(c.stopped) {
+		if !c.runs() && t.at.After(c.stopped) {
 			c.stopped = t.at
 		}
 		t.do()
@@ -89,18 +94,15 @@ func (c *clock) runDue(until time.Time) {
 
 // arm sets the machine's timer to the first of ours.
 func (c *clock) arm() {
-	if !c.running || c.closed {
+	if !c.runs() || c.closed || len(c.timers) == 0 {
 		return
 	}
-	if len(c.timers) == 0 {
-		return
-	}
-	first := c.timers[0].at
+	first := c.timers[0].at.Add(-c.offset)
 	if c.alarm != nil && c.alarmAt.Equal(first) {
 		return
 	}
 	c.alarmAt = first
-	wait := max(0, first.Sub(c.now()))
+	wait := max(0, time.Until(first))
 	if c.alarm == nil {
 		c.alarm = time.AfterFunc(wait, c.ring)
 		return

@@ -53,7 +53,9 @@ type Config struct {
 	// broker knows rabbitmq_consistent_hash_exchange; others change nothing.
 	Plugins []string
 	// Logger gets what a RabbitMQ log would have: connections, errors, and
-	// closed channels. Default: nothing is logged.
+	// closed channels. Default: nothing is logged. It is called while the
+	// broker is locked: its handler must not call the broker's methods, which
+	// would wait for ever, and the broker waits while it works.
 	Logger *slog.Logger
 }
 

@@ -27,6 +27,7 @@ type conn struct {
 	mechanism    string     // of authentication
 	claimed      string     // user that the client claims to be
 	channels     map[uint16]*channel
+	exclusive    map[string]*queue // the queues that are its alone, by name
 	frameMax     uint32
 	channelMax   uint16
 	heartbeat    time.Duration // negotiated; 0: none
@@ -192,11 +193,8 @@ func (c *conn) releaseChannels() {
 	for _, ch := range c.channelsInOrder() {
 		ch.end()
 	}
-	if c.vhost == nil {
-		return
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.vhost.queues)) {
-		if q := c.vhost.queues[name]; q != nil && q.owner == c {
+	for _, name := range slices.Sorted(maps.Keys(c.exclusive)) {
+		if q := c.exclusive[name]; q != nil { // else it went with another one
 			q.traceDeleted(nil, "exclusive")
 			c.vhost.deleteQueue(q)
 		}

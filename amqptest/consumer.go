@@ -1,6 +1,7 @@
 package amqptest
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -137,7 +138,7 @@ type consumerLevel struct {
 
 // push puts a consumer at the end of its priority.
 func (s *consumerQueue) push(c *consumer) {
-	i, found := slices.BinarySearchFunc(s.levels, c.priority, func(l consumerLevel, p int) int { return p - l.priority })
+	i, found := slices.BinarySearchFunc(s.levels, c.priority, func(l consumerLevel, p int) int { return cmp.Compare(p, l.priority) })
 	if !found {
 		s.levels = slices.Insert(s.levels, i, consumerLevel{priority: c.priority})
 	}

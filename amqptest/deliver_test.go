@@ -1,7 +1,11 @@
 package amqptest
 
 import (
+	"fmt"
+	"math"
 	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hareline/hareline/internal/wire"
 )
@@ -118,6 +122,25 @@ func TestPriorities(t *testing.T) {
 
 // A backlog that was drained leaves nothing behind, and what is out at once is
 // bounded by what the client reads.
+// TestPrioritiesOfAnySize: x-priority is any integer.
+func TestPrioritiesOfAnySize(t *testing.T) {
+	b := New(t)
+	ch := confirming(t, dialNamed(t, b, "p"), "q")
+	for _, p := range []int64{-2, 0, math.MaxInt64, math.MinInt64} {
+		if _, err := ch.Consume("q", fmt.Sprint(p), false, false, false, false, amqp.Table{"x-priority": p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 4 {
+		_, _ = publish(t, ch, "q", "x").WaitContext(inTime(t))
+	}
+	for _, m := range b.Unacked("/", "q") {
+		if m.Consumer != fmt.Sprint(math.MaxInt64) {
+			t.Errorf("delivered to the consumer of priority %s", m.Consumer)
+		}
+	}
+}
+
 func TestSlowReaderIsNotFlooded(t *testing.T) {
 	eachQueue(t, []Version{V40}, bothKinds, func(t *testing.T, v Version, kind string) {
 		d := drive(t, v, "x-queue-type", kind)

@@ -31,9 +31,15 @@
 // [Broker.Dial] need none, and so a broker works in a testing/synctest bubble,
 // made inside of it and with Config.Clock set to [Running]: then program and
 // broker share the bubble's time, which passes when neither has anything to
-// do. [Broker.PipeURL] is the URL to go with Dial. There are no sockets in a
-// bubble: neither URL, Addr and Listen nor ManagementURL are for it, but
-// ManagementHandler is.
+// do. [Broker.PipeURL] is the URL to go with Dial. Where a client wants a
+// function of network and address, as an amqp.Config of amqp091-go does, write
+//
+//	Dial: func(string, string) (net.Conn, error) { return b.Pipe(), nil }
+//
+// There are no sockets in a bubble: neither URL, Addr and Listen nor
+// ManagementURL are for it, but ManagementHandler is. A broker whose time is
+// stopped is a trap there: heartbeats let the bubble's time run on for ever,
+// while nothing in the broker expires.
 //
 // # Faults
 //
@@ -43,6 +49,11 @@
 // the broker did what it was told, closed channels, refused logins, stalls,
 // alarms, deleted queues. [Broker.Restart], [Broker.CloseConnections],
 // [Broker.CutConnections] and [Broker.Alarm] are what happens to brokers.
+//
+// A connection that is stalled or blocked by an alarm is not read. A client's
+// Close then waits for its answer for ever, in a deferred call too, which comes
+// before the end of a broker of New: remove the fault, or clear the alarm,
+// before that.
 //
 // # Looking inside
 //
@@ -125,7 +136,11 @@
 //
 // Of faults, which RabbitMQ has not, these things are good to know. A fault at
 // basic.publish sees only publishes that were checked and routed; one that is
-// refused anyhow does not count. A stalled connection's frames that are in hand
-// are still done. Of a channel that is closed, confirms that were held are
-// forgotten. An alarm blocks a connection at its next publish, as in RabbitMQ.
+// refused anyhow does not count. Publishes of a transaction meet faults at its
+// tx.commit: what was stored before a cut stays. A stalled connection's frames
+// that are in hand are still done; it is read again when no fault stalls it any
+// more. Of a channel that is closed, confirms that were held are forgotten. An
+// alarm blocks a connection at its next publish, as in RabbitMQ. Of the
+// management API, only publishes meet faults, and they wait for no confirm that
+// is kept back; one whose connection is cut is answered with 503.
 package amqptest

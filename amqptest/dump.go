@@ -14,19 +14,21 @@ const (
 	dumpBody     = 60 // bytes shown of a body
 )
 
-// Dump is the broker's state in words, for a log or a test's failure:
-// exchanges and bindings that clients made, queues with their first messages,
-// connections, consumers, faults, alarms, and the last events. What is more
-// likely to be looked for stands nearer to the end.
+// Dump is the broker's state at one moment in words, for a log or a test's
+// failure: exchanges and bindings that clients made, queues with their first
+// messages, connections, consumers, faults, alarms, and the last events. What
+// is not in use is summed up. What is more likely to be looked for stands
+// nearer to the end.
 func (b *Broker) Dump() string {
+	b.lock()
+	defer b.unlock()
 	var s strings.Builder
-	fmt.Fprintf(&s, "RabbitMQ %s, %s", b.cfg.Version.release(), b.Now().Format(time.RFC3339Nano))
+	fmt.Fprintf(&s, "RabbitMQ %s, %s", b.cfg.Version.release(), b.clock.now().Format(time.RFC3339Nano))
 	if alarms := b.alarmsRaised(); len(alarms) > 0 {
 		fmt.Fprintf(&s, ", in alarm: %s", strings.Join(alarms, ", "))
 	}
 	s.WriteString("\n")
 	b.dumpTopology(&s)
-	b.dumpIdleQueues(&s)
 	b.dumpQueues(&s)
 	b.dumpConnections(&s)
 	b.dumpFaults(&s)
@@ -35,8 +37,6 @@ func (b *Broker) Dump() string {
 }
 
 func (b *Broker) alarmsRaised() []string {
-	b.lock()
-	defer b.unlock()
 	var all []string
 	for resource, on := range b.alarms {
 		if on {
@@ -61,121 +61,151 @@ func section(s *strings.Builder, heading string, lines []string) {
 }
 
 func (b *Broker) dumpConnections(s *strings.Builder) {
-	var lines []string
-	for _, c := range b.Connections() {
-		line := fmt.Sprintf("%d\t%s\t%s\t%s@%s\t%d channels", c.ID, c.State, c.Name, c.User, c.VHost, c.Channels)
-		if c.ClientName != "" {
-			line += "\t" + quoted(c.ClientName)
+	var lines, channels []string
+	for _, c := range b.connsInOrder() {
+		info := c.info()
+		line := fmt.Sprintf("%d\t%s\t%s\t%s@%s\t%d channels", c.id, info.State, c.name, c.user, info.VHost, len(c.channels))
+		if info.ClientName != "" {
+			line += "\t" + quoted(info.ClientName)
 		}
 		lines = append(lines, line)
+		for _, ch := range c.channelsInOrder() {
+			channels = append(channels, ch.dump())
+		}
 	}
 	section(s, "connections", lines)
-	lines = nil
-	for _, c := range b.Channels() {
-		line := fmt.Sprintf("%d/%d\t%d consumers\t%d unacked", c.Connection, c.Number, c.Consumers, c.Unacked)
-		if c.Confirms {
-			line += fmt.Sprintf("\t%d published", c.Published)
-		}
-		lines = append(lines, line)
-	}
-	section(s, "channels", lines)
+	section(s, "channels", channels)
 }
 
-func (b *Broker) dumpTopology(s *strings.Builder) {
-	var lines []string
-	for _, x := range b.Exchanges("") {
-		if x.Name == "" || strings.HasPrefix(x.Name, "amq.") && x.In == 0 {
-			continue
-		}
-		lines = append(lines, fmt.Sprintf("%s\t%s%s\t%d in\t%d out", inVHost(x.VHost, x.Name), x.Type,
-			flags(x.Durable, "durable", x.AutoDelete, "auto-delete", x.Internal, "internal"), x.In, x.Out))
+func (ch *channel) dump() string {
+	info := ch.info()
+	line := fmt.Sprintf("%d/%d\t%d consumers\t%d unacked", info.Connection, info.Number, info.Consumers, info.Unacked)
+	if info.Confirms {
+		line += fmt.Sprintf("\t%d published", info.Published)
 	}
-	section(s, "exchanges", lines)
-	lines = nil
-	for _, to := range b.Bindings("") {
-		if to.Source == "" {
-			continue
-		}
-		line := fmt.Sprintf("%s\t-> %s %s\tkey=%s", inVHost(to.VHost, to.Source), to.DestinationType, quoted(to.Destination), quoted(to.RoutingKey))
-		if len(to.Arguments) > 0 {
-			line += fmt.Sprintf("\t%v", to.Arguments)
-		}
-		lines = append(lines, line)
-	}
-	section(s, "bindings", lines)
+	return line
 }
 
-// idle: there is nothing in the queue, and nobody consumes it.
-func (q QueueInfo) idle() bool {
-	return q.Ready+q.Unacked+q.Delayed+q.Held+q.Consumers == 0
-}
-
-func (b *Broker) dumpIdleQueues(s *strings.Builder) {
-	var lines []string
-	for _, q := range b.Queues("") {
-		if q.idle() {
-			lines = append(lines, fmt.Sprintf("%s\t%s%s\t%v", inVHost(q.VHost, q.Name), q.Type,
-				flags(q.Durable, "durable", q.AutoDelete, "auto-delete", q.Exclusive, "exclusive"), q.Arguments))
-		}
-	}
-	section(s, "queues without messages and consumers", lines)
-}
-
+// dumpQueues shows the queues that are in use.
 func (b *Broker) dumpQueues(s *strings.Builder) {
-	for _, q := range b.Queues("") {
-		if q.idle() {
-			continue
+	unacked := make(map[*queue]*shownMessages)
+	b.eachUnacked(func(ch *channel, d *delivery) {
+		q := d.entry.queue
+		if unacked[q] == nil {
+			unacked[q] = &shownMessages{}
 		}
-		fmt.Fprintf(s, "\nqueue %s, %s%s: %d ready, %d unacked", inVHost(q.VHost, q.Name), q.Type,
-			flags(q.Durable, "durable", q.AutoDelete, "auto-delete", q.Exclusive, "exclusive"), q.Ready, q.Unacked)
-		if q.Delayed > 0 {
-			fmt.Fprintf(s, ", %d delayed", q.Delayed)
-		}
-		if q.Held > 0 {
-			fmt.Fprintf(s, ", %d held by dead-lettering", q.Held)
-		}
-		s.WriteString("\n")
-		if len(q.Arguments) > 0 {
-			fmt.Fprintf(s, "  %v\n", q.Arguments)
-		}
-		for _, c := range b.Consumers(q.VHost) {
-			if c.Queue == q.Name {
-				fmt.Fprintf(s, "  consumer %s on %d/%d, prefetch %d, %d unacked%s\n", quoted(c.Tag), c.Connection, c.Channel,
-					c.Prefetch, c.Unacked, flags(!c.Acks, "no-ack", c.Exclusive, "exclusive", !c.Active, "not active"))
+		unacked[q].add(func() Message { return d.view(ch) })
+	})
+	for _, vh := range b.vhostsInOrder() {
+		for _, q := range vh.queuesInOrder() {
+			if !q.idle() {
+				q.dump(s, unacked[q])
 			}
 		}
-		dumpMessagesOf(s, "ready", b.Messages(q.VHost, q.Name))
-		dumpMessagesOf(s, "unacked", b.Unacked(q.VHost, q.Name))
-		dumpMessagesOf(s, "delayed", b.Delayed(q.VHost, q.Name))
-		dumpMessagesOf(s, "held", b.Held(q.VHost, q.Name))
 	}
 }
 
-func dumpMessagesOf(s *strings.Builder, state string, all []Message) {
-	for i, m := range all {
-		if i == dumpMessages {
-			fmt.Fprintf(s, "  %s: %d more\n", state, len(all)-i)
-			return
-		}
-		fmt.Fprintf(s, "  %s: exchange=%s key=%s", state, quoted(exchangeWord(m.Exchange)), quoted(m.RoutingKey))
-		writeWord(s, "id", m.MessageID)
-		if m.Connection != 0 {
-			fmt.Fprintf(s, " at=%d/%d", m.Connection, m.Channel)
-			writeWord(s, "consumer", m.Consumer)
-			writeNumber(s, "tag", m.DeliveryTag)
-		}
-		writeNumber(s, "deliveries", uint64(max(0, m.Deliveries)))
-		if m.Redelivered {
-			s.WriteString(" redelivered")
-		}
-		if !m.Expires.IsZero() {
-			fmt.Fprintf(s, " expires=%s", m.Expires.Format(time.RFC3339Nano))
-		}
-		if len(m.Headers) > 0 {
-			fmt.Fprintf(s, " headers=%v", m.Headers)
-		}
-		fmt.Fprintf(s, " body=%s\n", bodyText(m.Body))
+func (q *queue) dump(s *strings.Builder, unacked *shownMessages) {
+	fmt.Fprintf(s, "\nqueue %s, %s: %d ready, %d unacked", inVHost(q.vhost.name, q.name), q.what(), q.len(), q.unacked)
+	if n := len(q.delayed.entries); n > 0 {
+		fmt.Fprintf(s, ", %d delayed", n)
 	}
+	if n := q.heldLetters(); n > 0 {
+		fmt.Fprintf(s, ", %d held by dead-lettering", n)
+	}
+	s.WriteString("\n")
+	if len(q.args) > 0 {
+		fmt.Fprintf(s, "  %v\n", plainTable(q.args))
+	}
+	for _, c := range q.consumers {
+		info := c.info()
+		fmt.Fprintf(s, "  consumer %s on %d/%d, prefetch %d, %d unacked%s\n", quoted(c.tag), info.Connection, info.Channel,
+			c.prefetch, c.unacked, flags(c.noAck, "no-ack", c.exclusive, "exclusive", !info.Active, "not active"))
+	}
+	q.dumpReady(s)
+	unacked.dump(s, "unacked")
+	q.dumpWaiting(s)
+}
+
+func (q *queue) dumpReady(s *strings.Builder) {
+	ready := shownMessages{count: q.len()}
+	if q.log != nil {
+		q.log.each(func(offset uint64, at time.Time, m *message) bool {
+			return ready.show(q.viewAt(offset, at, m))
+		})
+	} else {
+		q.ready.each(func(e *entry) bool { return ready.show(e.view()) })
+	}
+	ready.dump(s, "ready")
+}
+
+// dumpWaiting shows what is neither ready nor at a client.
+func (q *queue) dumpWaiting(s *strings.Builder) {
+	var delayed shownMessages
+	for _, e := range q.delayedInOrder() {
+		delayed.add(e.view)
+	}
+	delayed.dump(s, "delayed")
+	if q.dead == nil {
+		return
+	}
+	held := shownMessages{count: q.heldLetters()}
+	q.dead.each(func(e *entry) bool { return held.show(e.view()) })
+	held.dump(s, "held")
+}
+
+// shownMessages are the first of some messages, and how many there are.
+type shownMessages struct {
+	count int
+	first []Message
+}
+
+// add counts a message, and looks at it if it is among the first.
+func (m *shownMessages) add(look func() Message) {
+	m.count++
+	if len(m.first) < dumpMessages {
+		m.first = append(m.first, look())
+	}
+}
+
+// show adds a message that is counted already; false: no more are needed.
+func (m *shownMessages) show(message Message) bool {
+	m.first = append(m.first, message)
+	return len(m.first) < dumpMessages
+}
+
+// dump writes the messages. No messages may be a nil pointer.
+func (m *shownMessages) dump(s *strings.Builder, state string) {
+	if m == nil {
+		return
+	}
+	for _, message := range m.first {
+		message.dump(s, state)
+	}
+	if more := m.count - len(m.first); more > 0 {
+		fmt.Fprintf(s, "  %s: %d more\n", state, more)
+	}
+}
+
+func (m *Message) dump(s *strings.Builder, state string) {
+	fmt.Fprintf(s, "  %s: exchange=%s key=%s", state, quoted(exchangeWord(m.Exchange)), quoted(m.RoutingKey))
+	writeWord(s, "id", m.MessageID)
+	if m.Connection != 0 {
+		fmt.Fprintf(s, " at=%d/%d", m.Connection, m.Channel)
+		writeWord(s, "consumer", m.Consumer)
+		writeNumber(s, "tag", m.DeliveryTag)
+	}
+	writeNumber(s, "deliveries", uint64(max(0, m.Deliveries)))
+	if m.Redelivered {
+		s.WriteString(" redelivered")
+	}
+	if !m.Expires.IsZero() {
+		fmt.Fprintf(s, " expires=%s", m.Expires.Format(time.RFC3339Nano))
+	}
+	if len(m.Headers) > 0 {
+		fmt.Fprintf(s, " headers=%v", m.Headers)
+	}
+	fmt.Fprintf(s, " body=%s\n", bodyText(m.Body))
 }
 
 func bodyText(body []byte) string {
@@ -187,25 +217,20 @@ func bodyText(body []byte) string {
 
 func (b *Broker) dumpFaults(s *strings.Builder) {
 	var lines []string
-	for _, n := range b.Faults() {
-		f := n.Fault()
-		lines = append(lines, fmt.Sprintf("%s\t%s on %s\t%d hits of %d seen", quoted(f.Name), f.Do, f.On, n.Hits(), n.Seen()))
+	for _, n := range b.faults.list {
+		f := n.fault
+		lines = append(lines, fmt.Sprintf("%s\t%s on %s\t%d hits of %d seen", quoted(f.Name), f.Do, f.On, n.hits, n.seen))
 	}
 	section(s, "faults", lines)
 }
 
 func (b *Broker) dumpEvents(s *strings.Builder) {
-	events := b.Trace(nil)
-	if len(events) == 0 {
-		return
-	}
-	events = events[max(0, len(events)-dumpEvents):]
-	b.lock()
-	start := b.tracer.start
-	b.unlock()
-	lines := make([]string, 0, len(events))
-	for _, e := range events {
-		lines = append(lines, fmt.Sprintf("%d\t+%s\t%s", e.Seq, e.At.Sub(start).Round(time.Microsecond), e))
+	t := &b.tracer
+	n := min(len(t.events), dumpEvents)
+	lines := make([]string, 0, n)
+	for i := range n {
+		e := t.events[(t.next+len(t.events)-n+i)%len(t.events)]
+		lines = append(lines, fmt.Sprintf("%d\t+%s\t%s", e.Seq, e.At.Sub(t.start).Round(time.Microsecond), e))
 	}
 	section(s, "last events", lines)
 }

@@ -22,10 +22,10 @@ const (
 	EventChannelOpened       EventKind = "channel opened"
 	// EventChannelClosed: Reason is client or broker. Code, Text.
 	EventChannelClosed EventKind = "channel closed"
-	// EventExchangeDeclared: Exchange is new. Reason is its type.
+	// EventExchangeDeclared: Exchange is new. Type.
 	EventExchangeDeclared EventKind = "exchange declared"
 	EventExchangeDeleted  EventKind = "exchange deleted"
-	// EventQueueDeclared: Queue is new. Reason is its type.
+	// EventQueueDeclared: Queue is new. Type.
 	EventQueueDeclared EventKind = "queue declared"
 	// EventQueueDeleted: Reason is client, auto-delete, exclusive, expired,
 	// fault or restart. Count is the messages that went with it.
@@ -93,6 +93,7 @@ type Event struct {
 	Key         string   `json:"key,omitempty"`
 	Queue       string   `json:"queue,omitempty"`
 	Queues      []string `json:"queues,omitempty"`
+	Type        string   `json:"type,omitempty"` // of an exchange or a queue
 	Consumer    string   `json:"consumer,omitempty"`
 	// Tag is a delivery tag or a publish sequence number.
 	Tag         uint64 `json:"tag,omitempty"`

@@ -84,7 +84,7 @@ func ExampleBroker_TraceText() {
 	}
 	fmt.Print(b.TraceText(amqptest.OnQueue("orders")))
 	// Output:
-	// +0s 1/1 queue declared queue=orders reason=classic
+	// +0s 1/1 queue declared queue=orders type=classic
 	// +0s 1/1 published exchange="(AMQP default)" key=orders tag=1 queues=orders
 	// +1m0s 1/1 queue purged queue=orders count=1
 }

@@ -44,7 +44,7 @@ func (ch *channel) declareExchange(m *wire.ExchangeDeclare) *amqpError {
 	})
 	if vh.broker.tracer.on {
 		vh.broker.trace(Event{
-			Kind: EventExchangeDeclared, Connection: ch.conn.id, Channel: ch.id, VHost: vh.name, Exchange: name, Reason: m.Type,
+			Kind: EventExchangeDeclared, Connection: ch.conn.id, Channel: ch.id, VHost: vh.name, Exchange: name, Type: m.Type,
 		})
 	}
 	return nil

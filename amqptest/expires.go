@@ -35,10 +35,20 @@ func (q *queue) watchExpiry() {
 func (q *queue) expiresUnused() time.Time {
 	due := q.lastUsed.Add(q.opts.expires)
 	if q.kind == quorum {
-		ticks := due.Sub(q.created)/quorumTick + 1
-		due = q.created.Add(ticks * quorumTick)
+		ticks := due.Sub(q.started)/quorumTick + 1
+		due = q.started.Add(ticks * quorumTick)
 	}
 	return due
+}
+
+// restartExpiry is what a restart of the broker does: for a classic queue it
+// counts as use; a quorum queue looks at intervals that begin anew.
+func (q *queue) restartExpiry() {
+	q.touch()
+	q.started = q.now()
+	q.expiry.stop()
+	q.expiry = nil
+	q.watchExpiry()
 }
 
 func (q *queue) expireUnused() {

@@ -24,7 +24,7 @@ const (
 	// doing the method.
 	CloseConnection Effect = "close connection"
 	// DelayConfirm stores a publish and confirms it Delay later, by the
-	// broker's time.
+	// broker's time, or at [Injected.Remove].
 	DelayConfirm Effect = "delay confirm"
 	// ReorderConfirms stores publishes and keeps their confirms back until
 	// there are Count of them (default 2), then sends these in reverse order.
@@ -35,11 +35,13 @@ const (
 	HoldConfirm Effect = "hold confirm"
 	// Stall reads nothing more from the connection, after the method, for
 	// Delay by the broker's time, or until [Injected.Remove] if Delay is 0.
-	// The broker's heartbeats go on.
+	// The broker's heartbeats go on. While any fault stalls a connection it is
+	// not read.
 	Stall Effect = "stall"
 	// RaiseAlarm raises the alarm of Resource (memory or disk; default
 	// memory), after the method, for Delay, or until [Broker.ClearAlarm] if
-	// Delay is 0.
+	// Delay is 0. One that is raised already lasts at least as long as it would
+	// have.
 	RaiseAlarm Effect = "raise alarm"
 	// DeleteQueue deletes the queues of the point: the one the method names or
 	// delivers from, or those a publish was routed to, after it.
@@ -77,7 +79,8 @@ type Fault struct {
 	// was sent; or [OnConnect], [OnAny], [Now]. Default: basic.publish where
 	// Do is about publishes; OnConnect for RefuseConnection;
 	// connection.start-ok for RefuseLogin; Now for RaiseAlarm, and for
-	// DeleteQueue and CancelConsumers if Queue is given; else OnAny.
+	// DeleteQueue and CancelConsumers if Queue is given; else OnAny, which of a
+	// Queue means whatever names it first, its declaration too.
 	On string `json:"on,omitempty"`
 	// Connection, VHost, Exchange, Key and Queue restrict it to methods
 	// that have such. Each is a pattern of path.Match ("orders.*"); "" matches

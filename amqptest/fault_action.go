@@ -82,7 +82,8 @@ func (n *Injected) keepConfirm(send func()) {
 	case n.removed:
 		send()
 	case n.fault.Do == DelayConfirm:
-		n.broker.clock.after(n.fault.Delay, send)
+		n.held = append(n.held, send)
+		n.broker.clock.after(n.fault.Delay, n.releaseFirst)
 	case n.fault.Do == HoldConfirm:
 		n.held = append(n.held, send)
 	default:
@@ -106,12 +107,24 @@ func (n *Injected) release(reverse bool) {
 	}
 }
 
-func (n *Injected) raise() {
-	b, resource := n.broker, n.fault.Resource
-	b.raiseAlarm(resource)
-	if n.fault.Delay > 0 {
-		b.clock.after(n.fault.Delay, func() { b.clearAlarm(resource) })
+// releaseFirst sends the confirm that is held longest, unless all were sent when
+// the fault was removed.
+func (n *Injected) releaseFirst() {
+	if len(n.held) == 0 {
+		return
 	}
+	send := n.held[0]
+	n.held[0] = nil
+	n.held = n.held[1:]
+	send()
+}
+
+func (n *Injected) raise() {
+	if n.fault.Delay > 0 {
+		n.broker.raiseAlarmFor(n.fault.Resource, n.fault.Delay)
+		return
+	}
+	n.broker.raiseAlarm(n.fault.Resource)
 }
 
 func (n *Injected) onQueues(queues []*queue) {

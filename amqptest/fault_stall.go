@@ -1,7 +1,7 @@
 package amqptest
 
 import (
-	"slices"
+	"maps"
 	"sync/atomic"
 )
 
@@ -9,6 +9,7 @@ import (
 // under Broker.mu, and looked at by the reader without it.
 type stallGate struct {
 	closed atomic.Pointer[chan struct{}]
+	faults int // that keep it closed
 }
 
 // wait is closed when the reader may go on; nil: it may.
@@ -19,26 +20,51 @@ func (g *stallGate) wait() <-chan struct{} {
 	return nil
 }
 
-// stall has the connection's reader wait. What the reader has in hand, it does.
-func (n *Injected) stall(c *conn) {
-	if c == nil || c.stall.wait() != nil {
-		return
-	}
-	gate := make(chan struct{})
-	c.stall.closed.Store(&gate)
-	c.wakeReader()
-	n.stalled = append(slices.DeleteFunc(n.stalled, func(c *conn) bool { return c.gone }), c)
-	if n.fault.Delay > 0 {
-		n.broker.clock.after(n.fault.Delay, func() { n.resume(c) })
+func (g *stallGate) close() {
+	g.faults++
+	if g.faults == 1 {
+		c := make(chan struct{})
+		g.closed.Store(&c)
 	}
 }
 
-// resume has it go on, if it is this fault that stalls it.
-func (n *Injected) resume(c *conn) {
-	i := slices.Index(n.stalled, c)
-	if i < 0 {
+func (g *stallGate) open() {
+	g.faults--
+	if g.faults == 0 {
+		close(*g.closed.Swap(nil))
+	}
+}
+
+// stall has the connection's reader wait. What the reader has in hand, it does.
+// A connection that the fault stalls already is stalled for longer.
+func (n *Injected) stall(c *conn) {
+	if c == nil || c.gone {
 		return
 	}
-	n.stalled = slices.Delete(n.stalled, i, i+1)
-	close(*c.stall.closed.Swap(nil))
+	end, already := n.stalled[c]
+	end.stop()
+	if !already {
+		maps.DeleteFunc(n.stalled, func(c *conn, _ *timer) bool { return c.gone })
+		c.stall.close()
+		c.wakeReader()
+	}
+	end = nil
+	if n.fault.Delay > 0 {
+		end = n.broker.clock.after(n.fault.Delay, func() { n.resume(c) })
+	}
+	if n.stalled == nil {
+		n.stalled = make(map[*conn]*timer)
+	}
+	n.stalled[c] = end
+}
+
+// resume has it go on, unless another fault stalls it too.
+func (n *Injected) resume(c *conn) {
+	end, stalled := n.stalled[c]
+	if !stalled {
+		return
+	}
+	end.stop()
+	delete(n.stalled, c)
+	c.stall.open()
 }

@@ -25,9 +25,9 @@ type Injected struct {
 	// Under Broker.mu:
 	seen, hits int
 	removed    bool
-	held       []func()      // send confirms that are kept back
-	stalled    []*conn       // that this fault stalls
-	changed    chan struct{} // closed at the next hit; nil: nobody waits
+	held       []func()         // send confirms that are kept back
+	stalled    map[*conn]*timer // that this fault stalls, and until when; nil: until it is removed
+	changed    chan struct{}    // closed at the next hit; nil: nobody waits
 }
 
 // Inject has f happen from now on, until it happened Times times or is
@@ -123,8 +123,8 @@ func (n *Injected) remove() {
 	}
 	n.removed = true
 	n.release(false)
-	for len(n.stalled) > 0 {
-		n.resume(n.stalled[0])
+	for c := range n.stalled {
+		n.resume(c)
 	}
 	n.tell()
 }

@@ -55,15 +55,13 @@ func (b *Broker) Messages(vhost, queue string) []Message {
 	var all []Message
 	if q.log != nil {
 		q.log.each(func(offset uint64, at time.Time, m *message) bool {
-			info := m.info(q, nil)
-			info.Offset, info.Arrived = offset, at
-			all = append(all, info)
+			all = append(all, q.viewAt(offset, at, m).copied())
 			return true
 		})
 		return all
 	}
 	q.ready.each(func(e *entry) bool {
-		all = append(all, e.info())
+		all = append(all, e.view().copied())
 		return true
 	})
 	return all
@@ -83,12 +81,7 @@ func (b *Broker) Unacked(vhost, queue string) []Message {
 		if d.entry.queue != q {
 			return
 		}
-		m := d.entry.info()
-		m.Connection, m.Channel, m.DeliveryTag, m.DeliveredAt = ch.conn.id, ch.id, d.tag, d.at
-		if d.consumer != nil {
-			m.Consumer = d.consumer.tag
-		}
-		all = append(all, m)
+		all = append(all, d.view(ch).copied())
 	})
 	return all
 }
@@ -104,7 +97,7 @@ func (b *Broker) Held(vhost, queue string) []Message {
 	}
 	var all []Message
 	q.dead.each(func(e *entry) bool {
-		all = append(all, e.info())
+		all = append(all, e.view().copied())
 		return true
 	})
 	return all
@@ -119,14 +112,17 @@ func (b *Broker) Delayed(vhost, queue string) []Message {
 	if q == nil {
 		return nil
 	}
-	entries := slices.SortedFunc(slices.Values(q.delayed.entries), func(x, y *entry) int {
-		return cmp.Or(x.ready.Compare(y.ready), cmp.Compare(x.seq, y.seq))
-	})
 	var all []Message
-	for _, e := range entries {
-		all = append(all, e.info())
+	for _, e := range q.delayedInOrder() {
+		all = append(all, e.view().copied())
 	}
 	return all
+}
+
+func (q *queue) delayedInOrder() []*entry {
+	return slices.SortedFunc(slices.Values(q.delayed.entries), func(x, y *entry) int {
+		return cmp.Or(x.ready.Compare(y.ready), cmp.Compare(x.seq, y.seq))
+	})
 }
 
 // unackedBytes are the sizes of what is out at clients.
@@ -223,14 +219,38 @@ func (s queueStats) info() QueueStats {
 	}
 }
 
-func (e *entry) info() Message {
-	m := e.msg.info(e.queue, e)
+// copied shares nothing with the broker.
+func (m Message) copied() Message {
+	m.Body = slices.Clone(m.Body)
+	return m
+}
+
+// view is the message as it is told of. Its body is the broker's own.
+func (e *entry) view() Message {
+	m := e.msg.view(e.queue, e)
 	m.Arrived, m.Expires, m.Redelivered, m.Deliveries = e.arrived, e.expires, e.redelivered, e.failed
 	return m
 }
 
-// info is the message in q; e is nil in a stream.
-func (m *message) info(q *queue, e *entry) Message {
+// view is a message that is out at a client, see entry.view.
+func (d *delivery) view(ch *channel) Message {
+	m := d.entry.view()
+	m.Connection, m.Channel, m.DeliveryTag, m.DeliveredAt = ch.conn.id, ch.id, d.tag, d.at
+	if d.consumer != nil {
+		m.Consumer = d.consumer.tag
+	}
+	return m
+}
+
+// viewAt is a stream's message, see entry.view.
+func (q *queue) viewAt(offset uint64, at time.Time, m *message) Message {
+	view := m.view(q, nil)
+	view.Offset, view.Arrived = offset, at
+	return view
+}
+
+// view is the message in q; e is nil in a stream.
+func (m *message) view(q *queue, e *entry) Message {
 	p := m.props
 	if e != nil {
 		if seen, err := wire.DecodeProperties(e.header(false)); err == nil {
@@ -238,7 +258,7 @@ func (m *message) info(q *queue, e *entry) Message {
 		}
 	}
 	info := Message{
-		VHost: q.vhost.name, Queue: q.name, Exchange: m.exchange, RoutingKey: m.key, Body: slices.Clone(m.body),
+		VHost: q.vhost.name, Queue: q.name, Exchange: m.exchange, RoutingKey: m.key, Body: m.body,
 		ContentType: p.ContentType, ContentEncoding: p.ContentEncoding, DeliveryMode: p.DeliveryMode, Priority: p.Priority,
 		CorrelationID: p.CorrelationID, ReplyTo: p.ReplyTo, Expiration: p.Expiration, MessageID: p.MessageID,
 		Timestamp: p.Timestamp, Type: p.Type, UserID: p.UserID, AppID: p.AppID,

@@ -19,7 +19,7 @@ import (
 type listeners struct {
 	amqp net.Listener // nil: not asked for yet
 	err  error        // why there is none
-	// fail, if not nil, ends the test whose broker could not listen.
+	// fail, if not nil, ends the test that the broker was made for.
 	fail func(format string, args ...any)
 }
 
@@ -82,17 +82,14 @@ func (b *Broker) accept(l net.Listener) {
 const acceptPause = 10 * time.Millisecond
 
 // Addr is the address of the broker's socket, which is opened if need be:
-// "127.0.0.1:40001". It is "" when that fails or the broker is closed; a
-// broker of New ends its test then. In testing/synctest use [Broker.Dial]:
+// "127.0.0.1:40001". It is "" when the broker is closed, and when that fails; a
+// broker of New then ends its test. In testing/synctest use [Broker.Dial]:
 // there is no socket in a bubble.
 func (b *Broker) Addr() string {
 	b.lock()
 	defer b.unlock()
 	if err := b.listen(); err != nil {
-		b.cfg.Logger.Error("listen", "error", err)
-		if b.net.fail != nil {
-			b.net.fail("%v", err)
-		}
+		b.misused(err)
 		return ""
 	}
 	return b.net.amqp.Addr().String()
@@ -100,8 +97,9 @@ func (b *Broker) Addr() string {
 
 // URL is where clients connect to, as one of the users (guest, if there is
 // such, else an administrator, else the first by name) and in the first of
-// Config.VHosts: "amqp://guest:guest@127.0.0.1:40001/". The socket is opened
-// as by [Broker.Addr]; "" when that fails.
+// Config.VHosts: "amqp://guest:guest@127.0.0.1:40001/". It names no user when
+// the management API deleted all of them. The socket is opened as by
+// [Broker.Addr]; "" when there is none.
 func (b *Broker) URL() string {
 	addr := b.Addr()
 	if addr == "" {
@@ -115,7 +113,6 @@ func (b *Broker) URL() string {
 func (b *Broker) PipeURL() string { return b.urlOf("amqptest.invalid") }
 
 // urlOf is the URL of a client that connects to host.
-
 func (b *Broker) urlOf(host string) string {
 	b.lock()
 	defer b.unlock()
@@ -123,16 +120,27 @@ func (b *Broker) urlOf(host string) string {
 	if b.cfg.TLS != nil {
 		u.Scheme = "amqps"
 	}
-	name := b.cfg.someUser()
-	u.User = url.UserPassword(name, b.cfg.Users[name].Password)
+	u.User = b.cfg.userinfo()
 	if v := b.cfg.VHosts[0]; v != "/" {
 		u.Path, u.RawPath = "/"+v, "/"+url.PathEscape(v)
 	}
 	return u.String()
 }
 
-// someUser is the user of URL.
+// userinfo is the user of URL with the password; nil: there are no users.
+func (c Config) userinfo() *url.Userinfo {
+	name := c.someUser()
+	if name == "" {
+		return nil
+	}
+	return url.UserPassword(name, c.Users[name].Password)
+}
+
+// someUser is the user of URL; "": there are none.
 func (c Config) someUser() string {
+	if len(c.Users) == 0 {
+		return ""
+	}
 	if _, ok := c.Users["guest"]; ok {
 		return "guest"
 	}

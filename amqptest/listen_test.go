@@ -3,8 +3,11 @@ package amqptest
 import (
 	"context"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,11 +69,59 @@ func TestConfigIsChecked(t *testing.T) {
 		{Config{ConsumerTimeout: -1}, "Config.ConsumerTimeout"},
 		{Config{DeadLetterRetry: -1}, "Config.DeadLetterRetry"},
 		{Config{VHosts: []string{"/", "/"}}, "Config.VHosts"},
+		{Config{Clock: 3}, "Config.Clock is 3: give Stopped or Running"},
+		{Config{Users: map[string]User{"": {}}}, `Config.Users has a user named ""`},
+		{Config{Users: map[string]User{"u": {Permissions: map[string]Permissions{"v": {}}}}}, `Config.Users["u"].Permissions has "v"`},
 		{Config{Users: map[string]User{"u": {Permissions: map[string]Permissions{"/": {Read: "("}}}}}, `Config.Users["u"].Permissions["/"]`},
 	} {
 		if _, err := c.config.Start(); err == nil || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v", c.text, err)
 		}
+	}
+}
+
+func TestURLWithoutUsers(t *testing.T) {
+	b := New(t)
+	r := httptest.NewRequest(http.MethodDelete, "/api/users/guest", nil)
+	r.SetBasicAuth("guest", "guest")
+	w := httptest.NewRecorder()
+	b.ManagementHandler().ServeHTTP(w, r)
+	if got := b.PipeURL(); w.Code != http.StatusNoContent || got != "amqp://amqptest.invalid/" {
+		t.Errorf("%d: %s", w.Code, got)
+	}
+	if got := b.ManagementURL(); strings.Contains(got, "@") {
+		t.Error(got)
+	}
+}
+
+// TestURLAfterClose: a client that connects again may outlive its test, which
+// must not be ended then.
+func TestURLAfterClose(t *testing.T) {
+	r := &watchedTest{}
+	b := New(r)
+	r.end()
+	if got := b.Addr() + b.URL() + b.ManagementURL(); got != "" || r.failed {
+		t.Errorf("%q, failed: %t: %s", got, r.failed, r.log.String())
+	}
+}
+
+func TestManagementURLIsOne(t *testing.T) {
+	b := New(t)
+	var urls [8]string
+	var all sync.WaitGroup
+	for i := range urls {
+		all.Go(func() { urls[i] = b.ManagementURL() })
+	}
+	all.Wait()
+	for _, u := range urls {
+		if u == "" || u != urls[0] {
+			t.Fatal(urls)
+		}
+	}
+	b.lock()
+	defer b.unlock()
+	if n := len(b.mgmt.servers); n != 1 {
+		t.Errorf("%d servers", n)
 	}
 }
 

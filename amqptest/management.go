@@ -36,12 +36,17 @@ func (b *Broker) ManagementHandler() http.Handler {
 // "127.0.0.1:15672", without TLS, until the broker is closed. It may be called
 // more than once. The error is that of net.Listen.
 func (b *Broker) ListenManagement(addr string) error {
-	handler := b.ManagementHandler()
 	b.lock()
 	defer b.unlock()
+	return b.listenManagement(addr)
+}
+
+func (b *Broker) listenManagement(addr string) error {
 	if b.closed {
 		return errClosed
 	}
+	b.mgmt.rates.watch(b)
+	handler := http.HandlerFunc(b.serveManagement)
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("amqptest: listen for the management API: %w", err)
@@ -72,31 +77,21 @@ func (b *Broker) managementConn(_ net.Conn, state http.ConnState) {
 // ManagementURL is where the management HTTP API is, with the user of
 // [Broker.URL]: "http://guest:guest@127.0.0.1:15672". The first call opens a
 // free port of the loopback interface unless [Broker.ListenManagement] was
-// called before. It is "" when that fails or the broker is closed; a broker of
-// New ends its test then.
+// called before. It is "" when the broker is closed, and when that fails; a
+// broker of New then ends its test.
 func (b *Broker) ManagementURL() string {
 	b.lock()
-	first, closed, fail := b.mgmt.first, b.closed, b.net.fail
-	b.unlock()
-	if first == nil && !closed {
-		if err := b.ListenManagement("127.0.0.1:0"); err != nil {
-			b.cfg.Logger.Error("listen for the management API", "error", err)
-			if fail != nil {
-				fail("%v", err)
-			}
-			return ""
-		}
-		b.lock()
-		first = b.mgmt.first
-		b.unlock()
-	}
-	if first == nil || closed {
+	defer b.unlock()
+	if b.closed {
 		return ""
 	}
-	b.lock()
-	defer b.unlock()
-	name := b.cfg.someUser()
-	u := url.URL{Scheme: "http", Host: first.Addr().String(), User: url.UserPassword(name, b.cfg.Users[name].Password)}
+	if b.mgmt.first == nil {
+		if err := b.listenManagement("127.0.0.1:0"); err != nil {
+			b.misused(err)
+			return ""
+		}
+	}
+	u := url.URL{Scheme: "http", Host: b.mgmt.first.Addr().String(), User: b.cfg.userinfo()}
 	return u.String()
 }
 

@@ -271,6 +271,9 @@ func (c *apiCall) publishMessage() apiReply {
 	if err != nil {
 		return apiError(http.StatusInternalServerError, "internal_error", err.Error())
 	}
+	if d.conn.gone {
+		return apiError(http.StatusServiceUnavailable, "service_unavailable", "a fault cut the connection of the publish")
+	}
 	routed := true
 	for _, m := range sent {
 		switch m.method.(type) {

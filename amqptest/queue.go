@@ -60,6 +60,7 @@ type queue struct {
 	active      *consumer // of a single-active-consumer queue
 
 	created  time.Time
+	started  time.Time // it was created, or the broker was restarted
 	lastUsed time.Time // for x-expires
 	expiry   *timer    // x-expires
 	ttl      *timer    // of what falls due next; it may be too early
@@ -135,7 +136,7 @@ func newQueue(vh *vhost, name string, kind queueKind, durable, autoDelete bool, 
 	q.delayed = newDelayedSet()
 	q.limit = newDeliveryLimit(q)
 	q.created = q.now()
-	q.lastUsed = q.created
+	q.started, q.lastUsed = q.created, q.created
 	q.work = q.deliver
 	if kind == stream {
 		q.log = newStreamLog(opts)
@@ -310,6 +311,7 @@ func (q *queue) shut() {
 // ones lose what is not persistent. Connections were closed before.
 func (q *queue) restart() {
 	q.dead.restart()
+	q.restartExpiry()
 	if q.kind != classic {
 		return
 	}

@@ -113,9 +113,15 @@ func (ch *channel) addQueue(name string, owner *conn, p queueProperties, args wi
 		q.log = newStreamLog(options)
 	}
 	vh.queues[name] = q
+	if owner != nil {
+		if owner.exclusive == nil {
+			owner.exclusive = make(map[string]*queue)
+		}
+		owner.exclusive[name] = q
+	}
 	if vh.broker.tracer.on {
 		vh.broker.trace(Event{
-			Kind: EventQueueDeclared, Connection: ch.conn.id, Channel: ch.id, VHost: vh.name, Queue: name, Reason: string(kind),
+			Kind: EventQueueDeclared, Connection: ch.conn.id, Channel: ch.id, VHost: vh.name, Queue: name, Type: string(kind),
 		})
 	}
 	return nil

@@ -1,10 +1,16 @@
 package amqptest
 
+import (
+	"maps"
+	"slices"
+)
+
 // shutdownText is what a node that shuts down tells its clients.
 const shutdownText = "broker forced connection closure with reason 'shutdown'"
 
 // CloseConnections closes all connections as an operator does: with 320
-// (CONNECTION_FORCED) and the reason. It returns how many it closed.
+// (CONNECTION_FORCED) and the reason. It returns how many it closed: those that
+// are closing already are not among them.
 func (b *Broker) CloseConnections(reason string) int {
 	b.lock()
 	defer b.unlock()
@@ -26,16 +32,19 @@ func (b *Broker) CutConnections() int {
 
 // forceClose closes all connections. Those whose handshake is not done are
 // closed without a word.
-func (b *Broker) forceClose(reason string) int {
-	all := b.connsInOrder()
-	for _, c := range all {
-		if c.state == stateRunning {
+func (b *Broker) forceClose(reason string) (closed int) {
+	for _, c := range b.connsInOrder() {
+		switch c.state {
+		case stateClosed:
+			continue
+		case stateRunning:
 			c.fail(hardError(codeConnectionForced, "%s", reason))
-		} else if c.state != stateClosed {
+		default:
 			c.end()
 		}
+		closed++
 	}
-	return len(all)
+	return closed
 }
 
 // Restart is an orderly restart of the node: all connections are closed with
@@ -50,7 +59,7 @@ func (b *Broker) Restart() {
 	}
 	b.forceClose(shutdownText)
 	b.work()
-	for resource := range b.alarms {
+	for _, resource := range slices.Sorted(maps.Keys(b.alarms)) {
 		b.clearAlarm(resource)
 	}
 	for _, vh := range b.vhostsInOrder() {

@@ -329,8 +329,8 @@ func (q *queue) settled(c *consumer, op settleOp) {
 			q.active = nil
 		}
 	}
-	if q.kind == quorum {
-		q.activate()
+	if q.kind == quorum && (op.kind != settleRequeue || !q.version().atLeast40() || q.version().atLeast43()) {
+		q.activate() // 4.0 leaves the queue without an active consumer when the last comes back, until something else happens
 	}
 	if q.kind == classic && q.opts.singleActive && op.kind == settleAck && c != q.active && !q.version().atLeast40() {
 		return // as in removeConsumer

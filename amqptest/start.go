@@ -1,6 +1,7 @@
 package amqptest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -88,12 +89,30 @@ func (c Config) validate() error {
 	if c.DeadLetterRetry < 0 {
 		return fmt.Errorf("amqptest: Config.DeadLetterRetry is %s: it cannot be negative", c.DeadLetterRetry)
 	}
+	if c.Clock > Running {
+		return fmt.Errorf("amqptest: Config.Clock is %d: give Stopped or Running", c.Clock)
+	}
+	return c.validateNames()
+}
+
+// validateNames checks virtual hosts, users, and what users may do where.
+func (c Config) validateNames() error {
 	seen := make(map[string]bool)
 	for _, name := range c.VHosts {
 		if name == "" || seen[name] {
 			return fmt.Errorf("amqptest: Config.VHosts has %q twice or without a name: name each once", name)
 		}
 		seen[name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Users)) {
+		if name == "" {
+			return errors.New(`amqptest: Config.Users has a user named "": give the user a name`)
+		}
+		for _, vhost := range slices.Sorted(maps.Keys(c.Users[name].Permissions)) {
+			if !seen[vhost] {
+				return fmt.Errorf("amqptest: Config.Users[%q].Permissions has %q: there is no such virtual host: add it to Config.VHosts", name, vhost)
+			}
+		}
 	}
 	return nil
 }

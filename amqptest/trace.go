@@ -15,8 +15,14 @@ type tracer struct {
 	next   int // where the next one goes once the ring is full
 	seq    uint64
 	start  time.Time
-	// changed is closed at the next event; nil: nobody waits.
-	changed chan struct{}
+	waits  []*eventWait
+}
+
+// eventWait is a wait for events: they come to it as they happen, since the
+// ring may have lost them when it wakes.
+type eventWait struct {
+	news []Event
+	wake chan struct{} // has one if there may be news, or the broker is closed
 }
 
 // traceSetUp starts the trace. It is called when the broker is made.
@@ -42,27 +48,20 @@ func (b *Broker) trace(e Event) {
 		t.events[t.next] = e
 		t.next = (t.next + 1) % t.limit
 	}
-	if t.changed != nil {
-		close(t.changed)
-		t.changed = nil
+	for _, w := range t.waits {
+		w.news = append(w.news, e)
+		poke(w.wake)
 	}
 }
 
-// since copies the kept events after seq, in order.
-func (t *tracer) since(seq uint64) []Event {
-	n := int(min(t.seq-seq, uint64(len(t.events))))
-	older, newer := t.events[t.next:], t.events[:t.next]
-	if n <= len(newer) {
-		return slices.Clone(newer[len(newer)-n:])
-	}
-	return slices.Concat(older[len(older)+len(newer)-n:], newer)
-}
+// kept copies the events that are kept, in order.
+func (t *tracer) kept() []Event { return slices.Concat(t.events[t.next:], t.events[:t.next]) }
 
 // Trace is what happened, oldest first: the last [Config.Trace] events that
 // where accepts, or all of those if where is nil.
 func (b *Broker) Trace(where func(Event) bool) []Event {
 	b.lock()
-	all := b.tracer.since(0)
+	all := b.tracer.kept()
 	b.unlock()
 	if where == nil {
 		return all
@@ -70,50 +69,56 @@ func (b *Broker) Trace(where func(Event) bool) []Event {
 	return slices.DeleteFunc(all, func(e Event) bool { return !where(e) })
 }
 
-// WaitEvent returns the first event that where accepts, of those kept and
-// those to come. It blocks until there is one, and fails when ctx ends, the
-// broker is closed, or no events are kept ([Config.Trace]).
+// WaitEvent returns the first event that where accepts (nil: any), of those
+// kept and all those to come. It blocks until there is one, and fails when ctx
+// ends, the broker is closed, or no events are kept ([Config.Trace]).
 func (b *Broker) WaitEvent(ctx context.Context, where func(Event) bool) (Event, error) {
-	var seen uint64
+	accepts := Both(where)
+	w, err := b.startWait()
+	if err != nil {
+		return Event{}, err
+	}
+	defer b.endWait(w)
 	for {
 		b.lock()
-		if !b.tracer.on {
-			b.unlock()
-			return Event{}, errors.New("amqptest: no events are kept: set Config.Trace")
-		}
-		news, closed := b.tracer.since(seen), b.closed
-		changed := b.tracer.wait()
+		news, closed := w.news, b.closed
+		w.news = nil
 		b.unlock()
-		if i := slices.IndexFunc(news, where); i >= 0 {
+		if i := slices.IndexFunc(news, accepts); i >= 0 {
 			return news[i], nil
 		}
 		if closed {
 			return Event{}, errClosed
 		}
-		if len(news) > 0 {
-			seen = news[len(news)-1].Seq
-		}
 		select {
-		case <-changed:
+		case <-w.wake:
 		case <-ctx.Done():
 			return Event{}, context.Cause(ctx)
 		}
 	}
 }
 
-// wait is closed at the next event, or when the broker is closed.
-func (t *tracer) wait() <-chan struct{} {
-	if t.changed == nil {
-		t.changed = make(chan struct{})
+func (b *Broker) startWait() (*eventWait, error) {
+	b.lock()
+	defer b.unlock()
+	if !b.tracer.on {
+		return nil, errors.New("amqptest: no events are kept: set Config.Trace")
 	}
-	return t.changed
+	w := &eventWait{news: b.tracer.kept(), wake: make(chan struct{}, 1)}
+	b.tracer.waits = append(b.tracer.waits, w)
+	return w, nil
+}
+
+func (b *Broker) endWait(w *eventWait) {
+	b.lock()
+	defer b.unlock()
+	b.tracer.waits = slices.DeleteFunc(b.tracer.waits, func(other *eventWait) bool { return other == w })
 }
 
 // close ends all waits. Broker.closed is set before.
 func (t *tracer) close() {
-	if t.changed != nil {
-		close(t.changed)
-		t.changed = nil
+	for _, w := range t.waits {
+		poke(w.wake)
 	}
 }
 
@@ -128,11 +133,11 @@ func OnQueue(name string) func(Event) bool {
 	return func(e Event) bool { return e.Queue == name || slices.Contains(e.Queues, name) }
 }
 
-// Both accepts what all of the functions accept.
+// Both accepts what all of the functions accept; nil accepts everything.
 func Both(where ...func(Event) bool) func(Event) bool {
 	return func(e Event) bool {
 		for _, accepts := range where {
-			if !accepts(e) {
+			if accepts != nil && !accepts(e) {
 				return false
 			}
 		}

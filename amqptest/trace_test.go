@@ -190,7 +190,7 @@ func TestEventString(t *testing.T) {
 		`3/1 published exchange="(AMQP default)" key=q tag=2 id=m queues=q,"a b"`: {
 			Kind: EventPublished, Connection: 3, Channel: 1, VHost: "/", Key: "q", Tag: 2, MessageID: "m", Queues: []string{"q", "a b"},
 		},
-		`3 queue declared vhost=v reason=quorum`:                               {Kind: EventQueueDeclared, Connection: 3, VHost: "v", Reason: "quorum"},
+		`3 queue declared vhost=v type=quorum`:                                 {Kind: EventQueueDeclared, Connection: 3, VHost: "v", Type: "quorum"},
 		`1/1 delivered queue="a\nb" consumer=c tag=1 redelivered text="=\xff"`: {Kind: EventDelivered, Connection: 1, Channel: 1, VHost: "/", Queue: "a\nb", Consumer: "c", Tag: 1, Redelivered: true, Text: "=\xff"},
 	} {
 		if got := e.String(); got != want {

@@ -28,6 +28,7 @@ func (e Event) String() string {
 	writeWord(&s, "to", e.Destination)
 	writeWord(&s, "key", e.Key)
 	writeWord(&s, "queue", e.Queue)
+	writeWord(&s, "type", e.Type)
 	writeWord(&s, "consumer", e.Consumer)
 	writeNumber(&s, "tag", e.Tag)
 	writeWord(&s, "id", e.MessageID)

@@ -22,7 +22,8 @@ func (ch *channel) txSelect() *amqpError {
 
 // txCommit puts what was published into the queues that it was for at that
 // time, then settles. Messages that a queue refuses fail the commit, though all
-// else was done.
+// else was done. A connection that a fault cuts at one of them is over: the rest
+// is not done.
 func (ch *channel) txCommit() *amqpError {
 	if ch.tx == nil {
 		return notTransactional()
@@ -34,7 +35,7 @@ func (ch *channel) txCommit() *amqpError {
 		if e != nil {
 			return e
 		}
-		if e := ch.deliver(p, queues); e != nil {
+		if e := ch.deliver(p, queues); e != nil || ch.conn.gone {
 			return e
 		}
 	}

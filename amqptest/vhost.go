@@ -60,6 +60,9 @@ func (vh *vhost) deleteQueue(q *queue) {
 		return
 	}
 	delete(vh.queues, q.name)
+	if q.owner != nil {
+		delete(q.owner.exclusive, q.name)
+	}
 	vh.dropBindings(q.into)
 	q.into = nil
 	q.shut()

@@ -177,9 +177,12 @@ func (b *Broker) Pipe() net.Conn {
 	return near
 }
 
-// Dial is [Broker.Pipe] as clients want it: for a link.Config's Dial, or that
-// of an amqp.Config. Network and address are ignored. The connection is not
-// ended by ctx.
+// Dial is [Broker.Pipe] as a link.Config's Dial wants it. For an amqp.Config,
+// whose Dial has two parameters, write
+//
+//	Dial: func(string, string) (net.Conn, error) { return b.Pipe(), nil }
+//
+// Network and address are ignored. The connection is not ended by ctx.
 func (b *Broker) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("amqptest: dial: %w", err)

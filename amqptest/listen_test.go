@@ -109,9 +109,12 @@ func TestManagementURLIsOne(t *testing.T) {
 	b := New(t)
 	var urls [8]string
 	var all sync.WaitGroup
+	b.lock() // so that all ask at once
 	for i := range urls {
 		all.Go(func() { urls[i] = b.ManagementURL() })
 	}
+	<-time.After(5 * time.Millisecond)
+	b.unlock()
 	all.Wait()
 	for _, u := range urls {
 		if u == "" || u != urls[0] {

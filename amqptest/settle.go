@@ -317,25 +317,39 @@ func (q *queue) settleOne(op settleOp, ch *channel, d *delivery) {
 
 // settled sees to a consumer that has settled something.
 func (q *queue) settled(c *consumer, op settleOp) {
-	if c != nil && c.cancelled && c.unacked == 0 {
-		if at := slices.Index(q.lingering, c); at >= 0 {
-			q.lingering = slices.Delete(q.lingering, at, at+1)
-			q.unused()
-		}
+	if c != nil && c.unacked == 0 {
+		q.emptied(c)
 	}
-	if c != nil && c.quiescing && c.unacked == 0 {
-		c.quiescing = false
-		if q.active == c {
-			q.active = nil
-		}
-	}
-	if q.kind == quorum && (op.kind != settleRequeue || !q.version().atLeast40() || q.version().atLeast43()) {
-		q.activate() // 4.0 leaves the queue without an active consumer when the last comes back, until something else happens
+	if q.activatesAfter(op) {
+		q.activate()
 	}
 	if q.kind == classic && q.opts.singleActive && op.kind == settleAck && c != q.active && !q.version().atLeast40() {
 		return // as in removeConsumer
 	}
 	q.wake()
+}
+
+// emptied sees to a consumer that has nothing unacked any more.
+func (q *queue) emptied(c *consumer) {
+	if at := slices.Index(q.lingering, c); c.cancelled && at >= 0 {
+		q.lingering = slices.Delete(q.lingering, at, at+1)
+		q.unused()
+	}
+	if !c.quiescing {
+		return
+	}
+	c.quiescing = false
+	if q.active == c {
+		q.active = nil
+	}
+}
+
+// activatesAfter says whether the queue sees to its single active consumer when
+// something was settled. 4.0 does not when something came back: if that was the
+// last, the queue has no active consumer until something else happens.
+func (q *queue) activatesAfter(op settleOp) bool {
+	v := q.version()
+	return q.kind == quorum && (op.kind != settleRequeue || !v.atLeast40() || v.atLeast43())
 }
 
 // takeBack counts the delivery as no longer out. released tells that it timed

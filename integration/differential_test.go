@@ -1,16 +1,11 @@
 package integration
 
 import (
-	"context"
 	"flag"
 	"fmt"
-	"net"
-	"net/http"
-	"net/url"
 	"path/filepath"
 	"regexp"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/hareline/hareline/integration/brokertest"
@@ -30,8 +25,8 @@ const (
 	scenariosAtOnce = 6
 )
 
-// TestDifferential plays every scenario on the real brokers, and so proves that the recorded transcripts, by which
-// amqptest is judged without a broker, are the truth. With -update it records them.
+// TestDifferential plays every scenario on the real brokers and, at the same time, on amqptest: both must say what is
+// recorded, by which amqptest is judged without a broker. With -update it records what the real brokers say.
 func TestDifferential(t *testing.T) {
 	scripts, err := scenario.Load(scenarios)
 	if err != nil {
@@ -54,15 +49,17 @@ func TestDifferential(t *testing.T) {
 				todo = append(todo, s)
 			}
 		}
-		seen := playAll(t, b, todo)
+		seen := playAll(t, b, version, todo)
 		for i, s := range todo {
 			if *update {
-				known.Set(s, seen[i])
-				continue
+				known.Set(s, seen[i].real)
 			}
 			want, _ := known.Of(s)
-			if diff := scenario.Diff(want, seen[i]); diff != "" {
+			if diff := scenario.Diff(want, seen[i].real); diff != "" {
 				t.Errorf("%s: %s: the recorded transcript (-) is not what this broker says (+):\n%s", s.File, s.Name, diff)
+			}
+			if diff := scenario.Diff(seen[i].real, seen[i].memory); diff != "" {
+				t.Errorf("%s: %s: this broker (-) and amqptest (+) differ:\n%s", s.File, s.Name, diff)
 			}
 		}
 		if *update {
@@ -80,18 +77,17 @@ func versionOf(b *brokertest.Broker) string {
 	return fmt.Sprintf("%d.%d", major, minor)
 }
 
-func playAll(t *testing.T, b *brokertest.Broker, scripts []*scenario.Script) []string {
-	seen := make([]string, len(scripts))
+// played is what one scenario was answered.
+type played struct{ real, memory string }
+
+func playAll(t *testing.T, b *brokertest.Broker, version string, scripts []*scenario.Script) []played {
+	seen := make([]played, len(scripts))
 	next := make(chan int)
 	var players sync.WaitGroup
 	for range scenariosAtOnce {
 		players.Go(func() {
 			for i := range next {
-				text, err := playReal(t.Context(), b, scripts[i])
-				if err != nil {
-					t.Errorf("%v", err)
-				}
-				seen[i] = text
+				seen[i] = playBoth(t, b, version, scripts[i])
 			}
 		})
 	}
@@ -103,46 +99,13 @@ func playAll(t *testing.T, b *brokertest.Broker, scripts []*scenario.Script) []s
 	return seen
 }
 
-var scenarioVHosts atomic.Int64
-
-// playReal plays one scenario in a virtual host of its own.
-func playReal(ctx context.Context, b *brokertest.Broker, s *scenario.Script) (text string, err error) {
-	api := b.API()
-	name := fmt.Sprintf("scenario-%06d", scenarioVHosts.Add(1))
-	user, password := api.Credentials()
-	if err := api.Do(ctx, http.MethodPut, "/vhosts/"+name, map[string]any{}, nil); err != nil {
-		return "", err
+func playBoth(t *testing.T, b *brokertest.Broker, version string, s *scenario.Script) (seen played) {
+	var err error
+	if seen.real, err = playReal(t.Context(), b, s, surelyReal); err != nil {
+		t.Errorf("%v", err)
 	}
-	var users []string
-	defer func() {
-		for _, path := range append(users, "/vhosts/"+name) {
-			if e := api.Do(context.WithoutCancel(ctx), http.MethodDelete, path, nil, nil); err == nil {
-				err = e
-			}
-		}
-	}()
-	allow := func(user string, p brokertest.Permissions) error {
-		return api.Do(ctx, http.MethodPut, "/permissions/"+name+"/"+url.PathEscape(user), p, nil)
+	if seen.memory, err = playMemory(t.Context(), version, s); err != nil {
+		t.Errorf("amqptest: %v", err)
 	}
-	if err := allow(user, brokertest.Permissions{Configure: ".*", Write: ".*", Read: ".*"}); err != nil {
-		return "", err
-	}
-	address, err := url.Parse(b.URL)
-	if err != nil {
-		return "", err
-	}
-	return scenario.Run(ctx, s, scenario.Target{
-		VHost: name, User: user, Password: password,
-		Dial: func(ctx context.Context) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", address.Host)
-		},
-		AddUser: func(ctx context.Context, u scenario.User) error {
-			path := "/users/" + url.PathEscape(u.Name)
-			users = append(users, path)
-			if err := api.Do(ctx, http.MethodPut, path, map[string]any{"password": u.Password, "tags": ""}, nil); err != nil {
-				return err
-			}
-			return allow(u.Name, brokertest.Permissions{Configure: u.Configure, Write: u.Write, Read: u.Read})
-		},
-	})
+	return seen
 }

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 GOLANGCI_LINT_VERSION := v2.15.0
 
-.PHONY: help demo broker test unit integration images lint fmt bench
+.PHONY: help demo broker test unit integration compat images lint fmt bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ unit: ## the tests that need only Go
 
 integration: ## the tests that need brokers, with their set-up
 	@scripts/test.sh integration
+
+compat: ## other people's clients on the embedded broker: amqp091-go's own tests, and what of Debian's clients is installed
+	@scripts/compat.sh
 
 images: ## RabbitMQ 3.10, 4.0 and 4.3 as images, built from Debian's packages
 	@scripts/docker-engine.sh

@@ -126,7 +126,7 @@ func TestBrokerAcceptsWhatValidateAccepts(t *testing.T) {
 			{DeadLetterExchange: topology.DefaultExchange, DeadLetterKey: "box", Overflow: topology.DropHead},
 			{DeadLetterExchange: "amq.direct", DeadLetterStrategy: topology.AtMostOnce},
 			{Type: topology.Classic, DeadLetterExchange: "amq.fanout"},
-			{Arguments: amqp.Table{"x-quorum-initial-group-size": 1, "x-queue-leader-locator": "balanced"}},
+			{InitialGroupSize: 1, LeaderLocator: topology.Balanced}, {Type: topology.Stream, MaxAge: 7 * 24 * time.Hour},
 			{Type: topology.Classic, Arguments: amqp.Table{"x-queue-mode": "lazy", "x-queue-version": 2}},
 			{Unchecked: amqp.Table{"x-foo": "bar"}},
 		} {

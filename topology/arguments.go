@@ -9,92 +9,19 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// typedArguments are those with a field of Queue, which is where the checks look for
-// them: pairs of argument and field.
-func typedArguments() [][2]string {
-	return [][2]string{
-		{"x-queue-type", "Type"},
-		{"x-dead-letter-exchange", "DeadLetterExchange"},
-		{"x-dead-letter-routing-key", "DeadLetterKey"},
-		{"x-dead-letter-strategy", "DeadLetterStrategy"},
-		{"x-overflow", "Overflow"},
-		{"x-message-ttl", "TTL"},
-		{"x-expires", "Expires"},
-		{"x-max-length", "MaxLength"},
-		{"x-max-length-bytes", "MaxBytes"},
-		{"x-delivery-limit", "DeliveryLimit"},
-		{"x-max-priority", "MaxPriority"},
-		{"x-single-active-consumer", "SingleActive"},
-	}
-}
-
-func fieldOf(argument string) (field string, ok bool) {
-	for _, t := range typedArguments() {
-		if t[0] == argument {
-			return t[1], true
-		}
-	}
-	return "", false
-}
-
-// knownArguments are further arguments RabbitMQ knows, by queue type. All others it
-// accepts and ignores, also when it compares declarations (H 7).
-func knownArguments(t QueueType) []string {
-	if t == Classic {
-		return []string{"x-queue-leader-locator", "x-queue-mode", "x-queue-version"}
-	}
-	return []string{"x-max-in-memory-bytes", "x-max-in-memory-length", "x-queue-leader-locator",
-		"x-quorum-initial-group-size", "x-quorum-target-group-size"}
-}
-
 func (q Queue) checkArguments(r *report) {
 	checkTable(r, q.entity(), "Arguments", q.Arguments)
 	checkTable(r, q.entity(), "Unchecked", q.Unchecked)
 	for _, name := range slices.Sorted(maps.Keys(q.Unchecked)) {
-		if field, ok := fieldOf(name); ok {
-			r.add(q.entity(), fmt.Sprintf("argument %s would get past the checks", name), "use the field "+field)
+		if a, ok := argumentOf(name); ok {
+			r.add(q.entity(), fmt.Sprintf("argument %s would get past the checks", name), "use the field "+a.field)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(q.Arguments)) {
-		if problem, fix := q.argumentFault(name); problem != "" {
+		if problem, fix := q.argumentFault(name, q.Arguments[name]); problem != "" {
 			r.add(q.entity(), fmt.Sprintf("argument %s: %s", name, problem), fix)
 		}
 	}
-}
-
-// argumentFault says what is wrong with a raw argument; "" is nothing.
-func (q Queue) argumentFault(name string) (problem, fix string) {
-	if field, ok := fieldOf(name); ok {
-		return "it has a field of its own", "use the field " + field
-	}
-	known := knownArguments(q.Type)
-	switch {
-	case slices.Contains(known, name):
-		return "", ""
-	case strings.Contains(name, "retries") || strings.Contains(name, "retry-count"):
-		return "RabbitMQ knows no such argument and ignores it: nothing would be retried, or stop being retried",
-			"remove it, and give the number of retries to the retry policy of the consumer"
-	case strings.HasPrefix(name, "x-delayed-retry-") || name == "x-consumer-timeout":
-		return "RabbitMQ before 4.3 ignores it, and 4.3 refuses to add it to a queue that exists (R 23)",
-			"set it by a policy; or, if it will never change, in Unchecked"
-	case name == "x-queue-master-locator":
-		return "RabbitMQ 4.3 closes the connection on it", "use x-queue-leader-locator"
-	case slices.Contains(knownArguments(other(q.Type)), name):
-		return fmt.Sprintf("it is not for %s queues", q.Type), "remove it, or change Type"
-	}
-	candidates := known
-	for _, t := range typedArguments() {
-		candidates = append(candidates, t[0])
-	}
-	return "RabbitMQ knows no such argument, and would ignore it" + didYouMean(name, candidates),
-		"correct or remove it; or, if a plugin or a newer broker knows it, move it to Unchecked"
-}
-
-func other(t QueueType) QueueType {
-	if t == Classic {
-		return Quorum
-	}
-	return Classic
 }
 
 func (e Exchange) checkArguments(r *report) {
@@ -103,6 +30,13 @@ func (e Exchange) checkArguments(r *report) {
 		switch {
 		case name == "alternate-exchange":
 			r.add(e.entity(), "argument alternate-exchange: it has a field of its own", "use the field Alternate")
+		case e.Kind == ConsistentHash && name == "hash-header":
+			r.add(e.entity(), "argument hash-header: it has a field of its own", "use the field HashHeader")
+		case e.Kind == ConsistentHash && name == "hash-property":
+			r.add(e.entity(), "argument hash-property: it has a field of its own", "use the field HashProperty")
+		case e.Kind == ConsistentHash:
+			r.add(e.entity(), fmt.Sprintf("argument %s: RabbitMQ knows no such argument of this exchange, and would ignore it%s", name,
+				didYouMean(name, []string{"alternate-exchange", "hash-header", "hash-property"})), "correct or remove it")
 		case !strings.HasPrefix(e.Kind, "x-"):
 			r.add(e.entity(), fmt.Sprintf("argument %s: RabbitMQ knows no such argument of a %s exchange, and would ignore it%s",
 				name, e.Kind, didYouMean(name, []string{"alternate-exchange"})), "correct or remove it")

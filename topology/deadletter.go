@@ -97,6 +97,10 @@ func (g graph) checkLetterBox(r *report, from, box Queue) {
 		r.add(box.entity(), fmt.Sprintf("takes the dead letters of %s and is deleted by itself, they with it (H 5.4, 5.5)", from.entity()),
 			"clear Transient, AutoDelete, Exclusive and Expires")
 	}
+	if box.Type == Stream && (box.MaxAge > 0 || box.MaxBytes > 0) {
+		r.add(box.entity(), fmt.Sprintf("takes the dead letters of %s and drops them by MaxAge or MaxBytes, read or not", from.entity()),
+			"clear both, or dead-letter into a quorum queue")
+	}
 }
 
 // automatic reports whether q dead-letters by itself, nobody rejecting: by TTL,

@@ -24,17 +24,8 @@ const repeats = 5
 // *PermissionError, *MissingError; what comes before the entity they name has been
 // declared, in an order in which no message can get lost.
 func Declare(ctx context.Context, l *link.Link, t Topology) error {
-	if err := t.Validate(); err != nil {
-		return err
-	}
-	d := &declarer{open: func(ctx context.Context) (session, error) { return l.Session(ctx, link.Consuming) }}
-	defer d.close(ctx)
-	for _, s := range plan(t) {
-		if err := d.run(ctx, s); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := DeclareWith(ctx, l, t, DeclareConfig{})
+	return err
 }
 
 // session is what declaring needs of a link.Session.
@@ -60,7 +51,7 @@ func (d *declarer) run(ctx context.Context, s step) error {
 		if d.s == nil {
 			if d.s, err = d.open(ctx); err != nil {
 				d.s = nil
-				return explain(s.entity, err)
+				return s.explain(err)
 			}
 		}
 		err = d.s.Do(ctx, s.call)
@@ -75,7 +66,7 @@ func (d *declarer) run(ctx context.Context, s step) error {
 		case blame == own && s.check && code == amqp.AccessRefused:
 			return nil
 		case ctx.Err() != nil, blame == own, blame == shared && lost[code] > 1:
-			return explain(s.entity, err)
+			return s.explain(err)
 		}
 	}
 	return fmt.Errorf("topology: declare %s: lost %d sessions in a row: %w", s.entity, repeats, err)

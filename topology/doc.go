@@ -23,6 +23,15 @@
 // exchange nobody is bound to, dropped overflow, mistyped arguments. All faults
 // are reported at once. [Declare] validates first.
 //
+// # What exists already
+//
+// [Declare] fails on what exists with other arguments. [DeclareWith] may take it, where the
+// management API shows that it is no weaker: for two releases side by side. [Verify]
+// compares the broker with a topology and declares nothing: what is missing, what differs,
+// argument by argument and by policies too, which bindings nobody asked for, and what a
+// changed subscription left behind. What an admin declares is External, the ladder too;
+// [Topology.Permissions] are the rights that are left to need.
+//
 // # The delay ladder
 //
 // A ladder holds a message for any delay without head-of-line blocking: level k
@@ -30,8 +39,13 @@
 // as words of the routing key, say at which levels a message stops. See
 // [Ladder] for its names and rules.
 //
+// # Files and diagrams
+//
+// Package topologyfile reads a topology from YAML or JSON. [Topology.Mermaid] and
+// [Topology.DOT] draw one.
+//
 // All values here are plain data: copy them, compare them, build them by hand.
-// No function but Declare does I/O, and none of them starts a goroutine.
+// No functions but Declare, DeclareWith and Verify do I/O, and none starts a goroutine.
 //
 // Rules cited as H n, R n and F n in comments are collected in docs/hazards.md
 // of the repository.

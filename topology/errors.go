@@ -16,13 +16,20 @@ type MismatchError struct {
 	Argument string // "x-message-ttl", "durable", "type"...; "" where the broker's text does not tell
 	Have     string // the broker's value, "none" where it has none; "" where its text was cut
 	Want     string // the topology's value
-	Err      error  // with an *amqp.Error in its chain
+	// Weaker is why OnMismatch UseExisting did not take what exists, one text for each
+	// such argument; nil where it was not asked.
+	Weaker []string
+	Err    error // with an *amqp.Error in its chain
 }
 
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("topology: %s exists with another %s: the broker has %s, the topology wants %s; "+
+	weaker := ""
+	if len(e.Weaker) > 0 {
+		weaker = "; it will not do as it is: " + strings.Join(e.Weaker, ", ")
+	}
+	return fmt.Sprintf("topology: %s exists with another %s: the broker has %s, the topology wants %s%s; "+
 		"put the old value into the topology, or declare it under a new name (it cannot be changed in place): %v",
-		e.Entity, orElse(e.Argument, "argument"), orElse(e.Have, "(not told)"), orElse(e.Want, "(not told)"), e.Err)
+		e.Entity, orElse(e.Argument, "argument"), orElse(e.Have, "(not told)"), orElse(e.Want, "(not told)"), weaker, e.Err)
 }
 
 func orElse(s, otherwise string) string {
@@ -37,8 +44,10 @@ func (e *MismatchError) Unwrap() error { return e.Err }
 
 // PermissionError tells that the user may not declare the entity (403).
 type PermissionError struct {
-	Entity     string // what was being declared: `queue "orders"`
-	Permission string // "configure", "write" or "read"; "" on brokers that do not tell (3.10)
+	Entity string // what was being declared: `queue "orders"`
+	// Permission is "configure", "write" or "read". Of 3.10, which names the resource
+	// only, what the entity needs on it: perhaps "configure or read". "" is not known.
+	Permission string
 	Resource   string // what it is needed on: a queue also needs write on its dead-letter exchange
 	Err        error  // with an *amqp.Error in its chain
 }
@@ -71,6 +80,16 @@ func (e *MissingError) Error() string {
 
 // Unwrap returns the broker's answer.
 func (e *MissingError) Unwrap() error { return e.Err }
+
+// explain is the error of the failed step.
+func (s step) explain(err error) error {
+	err = explain(s.entity, err)
+	var refused *PermissionError
+	if errors.As(err, &refused) && refused.Permission == "" {
+		refused.Permission = missing(s.needs, refused.Resource)
+	}
+	return err
+}
 
 // explain makes a failed step's error tell the entity, and what to do.
 func explain(entity string, err error) error {

@@ -11,7 +11,8 @@ import (
 type Exchange struct {
 	Name string
 	// Kind is amqp.ExchangeDirect, ExchangeTopic, ExchangeFanout, ExchangeHeaders,
-	// or the type of a plugin, which starts with "x-". Required, unless External.
+	// ConsistentHash, or the type of another plugin, which starts with "x-". Required,
+	// unless External.
 	//
 	// RabbitMQ 3.10 answers a plugin type it does not have by closing the whole
 	// connection (H 7): the link reconnects, and its consumers with it.
@@ -28,9 +29,18 @@ type Exchange struct {
 	// look (RabbitMQ 4.3 wants some right on the name for it, F 8), they are taken to
 	// exist.
 	External bool
+	// HashHeader, ConsistentHash only, is the header whose value decides on the queue,
+	// HashProperty the property: "correlation_id", "message_id" or "timestamp". At most
+	// one of them; neither is the routing key.
+	HashHeader, HashProperty string
 	// Arguments for plugin types. An alternate exchange goes into Alternate.
 	Arguments amqp.Table
 }
+
+// ConsistentHash is the type of RabbitMQ's plugin rabbitmq_consistent_hash_exchange:
+// each message goes to one of the bound queues or exchanges, equal keys to the same one
+// for as long as the bindings stay. The binding's Key is its weight, a whole number.
+const ConsistentHash = "x-consistent-hash"
 
 // DefaultExchange stands for RabbitMQ's default exchange (whose name is empty) in
 // Queue.DeadLetterExchange: dead letters go straight to the queue that
@@ -73,6 +83,12 @@ func (e Exchange) arguments() amqp.Table {
 	args := plain(e.Arguments)
 	if e.Alternate != "" {
 		args["alternate-exchange"] = e.Alternate
+	}
+	if e.HashHeader != "" {
+		args["hash-header"] = e.HashHeader
+	}
+	if e.HashProperty != "" {
+		args["hash-property"] = e.HashProperty
 	}
 	return args
 }

@@ -43,7 +43,23 @@ func (e *ValidationError) Unwrap() []error {
 }
 
 // report collects faults.
-type report struct{ faults []Fault }
+type report struct {
+	faults  []Fault
+	ladders map[Ladder]Topology // of ladder
+}
+
+// ladder is what l is made of. It is asked for each of a ladder's names.
+func (r *report) ladder(l Ladder) Topology {
+	t, ok := r.ladders[l]
+	if !ok {
+		t = l.Topology()
+		if r.ladders == nil {
+			r.ladders = make(map[Ladder]Topology)
+		}
+		r.ladders[l] = t
+	}
+	return t
+}
 
 func (r *report) add(entity, problem, fix string) {
 	r.faults = append(r.faults, Fault{entity, problem, fix})

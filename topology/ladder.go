@@ -44,6 +44,11 @@ type Ladder struct {
 	// Levels is how many levels there are, 1 to 24; 0 is 24, which reach 18 days.
 	// A ladder with another number of levels is another ladder.
 	Levels int
+	// External ladders are declared by somebody else, as an admin does where users may
+	// not configure: see Exchange.External. Bindings from Due to queues of the topology
+	// are declared all the same. AMQP shows the exchanges and queues of the ladder, and
+	// [Verify] with the management API its arguments and bindings, too.
+	External bool
 }
 
 func (l Ladder) withDefaults() Ladder {
@@ -144,12 +149,29 @@ func (l Ladder) name(last string) string {
 }
 
 // Topology is what the ladder is made of. Declaring it is the same as declaring a
-// Topology with l in its Ladders. For Levels out of range it is empty.
+// Topology with l in its Ladders. For Levels out of range it is empty. Of an External
+// one it holds the exchanges and queues, as External, and no bindings.
 func (l Ladder) Topology() Topology {
 	l = l.withDefaults()
 	if l.Levels < 1 || l.Levels > ladderLevels {
 		return Topology{}
 	}
+	t := l.own()
+	if !l.External {
+		return t
+	}
+	for i, e := range t.Exchanges {
+		t.Exchanges[i] = Exchange{Name: e.Name, External: true}
+	}
+	for i, q := range t.Queues {
+		t.Queues[i] = Queue{Name: q.Name, External: true}
+	}
+	t.Bindings = nil
+	return t
+}
+
+// own is what the ladder is made of, whoever declares it.
+func (l Ladder) own() Topology {
 	t := Topology{
 		Exchanges: []Exchange{
 			{Name: l.Unclaimed(), Kind: amqp.ExchangeFanout},
@@ -168,6 +190,8 @@ func (l Ladder) Topology() Topology {
 	}
 	return t
 }
+
+func (l Ladder) entity() string { return fmt.Sprintf("ladder %q", l.withDefaults().Scope) }
 
 // levelQueue spells every argument out: the defaults of Queue may change in a later
 // release, those of ladder version 1 may not. The limit is for the eyes of tools;

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"context"
 	"slices"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -12,7 +13,10 @@ type step struct {
 	// check is for what is declared elsewhere: the call only looks whether it is
 	// there.
 	check bool
+	needs []right
 	call  func(ch *amqp.Channel) error
+	// compare says how what exists differs; nil where nothing can.
+	compare func(ctx context.Context, m Management) ([]difference, error)
 }
 
 // plan is the order to declare t in. It holds that a message can go astray at no
@@ -59,9 +63,9 @@ type planner struct {
 	steps       []step
 }
 
-func (p *planner) add(entity string, check bool, call func(ch *amqp.Channel) error) {
-	p.done[entity] = true
-	p.steps = append(p.steps, step{entity, check, call})
+func (p *planner) add(s step) {
+	p.done[s.entity] = true
+	p.steps = append(p.steps, s)
 }
 
 func (p *planner) begin(entity string) bool {
@@ -79,7 +83,7 @@ func (p *planner) exchange(name string) {
 		p.exchange(e.Alternate)
 		p.bindings(e.Alternate)
 	}
-	p.add(e.entity(), e.External, e.declare)
+	p.add(step{e.entity(), e.External, e.needs(), e.declare, e.compare})
 }
 
 func (p *planner) queue(name string) {
@@ -95,7 +99,7 @@ func (p *planner) queue(name string) {
 		p.exchange(q.DeadLetterExchange)
 		p.bindings(q.DeadLetterExchange)
 	}
-	p.add(q.entity(), q.External, q.declare)
+	p.add(step{q.entity(), q.External, q.needs(), q.declare, q.compare})
 }
 
 // bindings plans what is bound to an exchange, through other exchanges too; seen are
@@ -131,7 +135,7 @@ func (p *planner) binding(i int) {
 		return
 	}
 	p.bound[i] = true
-	p.add(b.entity(), false, b.declare)
+	p.add(step{entity: b.entity(), needs: b.needs(), call: b.declare})
 }
 
 // waiting reports whether an entity of this topology is not yet declared.

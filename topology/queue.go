@@ -12,10 +12,36 @@ type QueueType string
 
 // The queue types. Quorum is the default: replicated, durable, with at-least-once
 // dead-lettering. On classic queues whatever the broker itself moves (TTL,
-// overflow) is sent once and not confirmed (H 6).
+// overflow) is sent once and not confirmed (H 6). A stream is a replicated log: its
+// messages stay, read or not, until MaxAge or MaxBytes says otherwise, an ack removes
+// none, and there are no dead letters; it is no work queue.
 const (
 	Quorum  QueueType = "quorum"
 	Classic QueueType = "classic"
+	Stream  QueueType = "stream"
+)
+
+// LeaderLocator is where the leader of a new queue is put: x-queue-leader-locator.
+type LeaderLocator string
+
+// ClientLocal is the node that the declaring client is connected to, RabbitMQ's
+// default; Balanced the one with the fewest leaders, or any where queues are many.
+const (
+	ClientLocal LeaderLocator = "client-local"
+	Balanced    LeaderLocator = "balanced"
+)
+
+// DelayedRetry says which messages that come back to a quorum queue wait there before
+// they are delivered again: x-delayed-retry-type, from RabbitMQ 4.3 on.
+type DelayedRetry string
+
+// RetryFailed are those that count against the delivery limit (basic.reject, a lost
+// channel), RetryReturned those that do not (basic.nack), RetryAll both. What does not
+// count comes back without an end.
+const (
+	RetryFailed   DelayedRetry = "failed"
+	RetryReturned DelayedRetry = "returned"
+	RetryAll      DelayedRetry = "all"
 )
 
 // Overflow is what a full queue does: x-overflow.
@@ -80,14 +106,45 @@ type Queue struct {
 	// (H 5.4).
 	Expires   time.Duration
 	MaxLength int64 // ready messages; 0 is unbounded
-	MaxBytes  int64 // bytes of ready bodies; 0 is unbounded
+	// MaxBytes of ready bodies; 0 is unbounded. Of a stream: how much it keeps, the
+	// oldest segments beyond it are dropped, read or not.
+	MaxBytes int64
 	// DeliveryLimit, quorum only, is how often a message may come back before it is
 	// dead-lettered, or deleted where there is no dead-letter exchange. 0 is 100
 	// with a DeadLetterExchange and Unlimited without, never RabbitMQ's own
 	// default: 4.x deletes a message after 21 deliveries (H 4.4).
 	DeliveryLimit int64
 	MaxPriority   uint8 // classic only; 0 is no priorities
-	SingleActive  bool  // x-single-active-consumer
+	SingleActive  bool  // x-single-active-consumer; not for streams
+
+	// ConsumerTimeout, quorum only, is how long a delivery may stay without an ack:
+	// whole milliseconds; 0 is the broker's own (30 minutes). Give a consumer the same
+	// one. RabbitMQ 3.10 ignores it.
+	ConsumerTimeout time.Duration
+	// DisconnectedTimeout, quorum only, is how long messages of a consumer on an
+	// unreachable node stay with it: whole milliseconds. Before RabbitMQ 4.3 ignored.
+	DisconnectedTimeout time.Duration
+	// DelayedRetry, quorum only, holds what comes back for DelayedRetryMin times the
+	// number of its returns, at most DelayedRetryMax (0: always the minimum); whole
+	// milliseconds. Before RabbitMQ 4.3 ignored: what comes back is delivered at once
+	// there. The delay ladder works on all, and counts.
+	DelayedRetry                     DelayedRetry
+	DelayedRetryMin, DelayedRetryMax time.Duration
+
+	// LeaderLocator, quorum and stream, places the leader; "" is the broker's default.
+	LeaderLocator LeaderLocator
+	// InitialGroupSize, quorum and stream, is on how many nodes a new queue is; 0 is
+	// the broker's default: 3 for quorum queues, all for streams.
+	InitialGroupSize int
+
+	// MaxAge, streams only, is how long messages are kept, in whole seconds; 0 is for
+	// ever. Like MaxBytes it works on whole segments, and never on the newest.
+	MaxAge time.Duration
+	// SegmentBytes, streams only, is the size of a segment: up to 3 GB; 0 is 500 MB.
+	SegmentBytes int64
+	// FilterBytes, streams only, is the size of a segment's filter: 16 to 255; 0 is
+	// 16. RabbitMQ 3.10 ignores it.
+	FilterBytes int64
 
 	// External queues are declared by somebody else: see Exchange.External.
 	External bool
@@ -141,17 +198,7 @@ func (q Queue) arguments() amqp.Table {
 	for k, v := range plain(q.Unchecked) {
 		args[k] = v
 	}
-	args["x-queue-type"] = string(q.Type)
-	q.deadLetterArguments(args)
-	setPositive(args, "x-message-ttl", q.TTL.Milliseconds())
-	setPositive(args, "x-expires", q.Expires.Milliseconds())
-	setPositive(args, "x-max-length", q.MaxLength)
-	setPositive(args, "x-max-length-bytes", q.MaxBytes)
-	setPositive(args, "x-delivery-limit", q.DeliveryLimit)
-	setPositive(args, "x-max-priority", int64(q.MaxPriority))
-	if q.SingleActive {
-		args["x-single-active-consumer"] = true
-	}
+	q.setArguments(args)
 	return args
 }
 
@@ -165,31 +212,7 @@ func (q Queue) declare(ch *amqp.Channel) error {
 	return err
 }
 
-func (q Queue) deadLetterArguments(args amqp.Table) {
-	switch q.DeadLetterExchange {
-	case "":
-	case DefaultExchange:
-		args["x-dead-letter-exchange"] = ""
-	default:
-		args["x-dead-letter-exchange"] = q.DeadLetterExchange
-	}
-	setString(args, "x-dead-letter-routing-key", q.DeadLetterKey)
-	setString(args, "x-dead-letter-strategy", string(q.DeadLetterStrategy))
-	setString(args, "x-overflow", string(q.Overflow))
-}
-
 func (q Queue) entity() string { return fmt.Sprintf("queue %q", q.Name) }
 
-func (q Queue) bounded() bool { return q.MaxLength > 0 || q.MaxBytes > 0 }
-
-func setPositive(args amqp.Table, name string, n int64) {
-	if n > 0 {
-		args[name] = n
-	}
-}
-
-func setString(args amqp.Table, name, s string) {
-	if s != "" {
-		args[name] = s
-	}
-}
+// bounded reports whether q can be full. A stream never is: it drops its oldest.
+func (q Queue) bounded() bool { return q.Type != Stream && (q.MaxLength > 0 || q.MaxBytes > 0) }

@@ -18,6 +18,7 @@ func (t Topology) Validate() error {
 	for _, l := range t.Ladders {
 		l.check(r)
 	}
+	t.Ladders = oneOfEach(r, t.Ladders)
 	f := t.flat()
 	g := newGraph(f)
 	checkTwins(r, f)
@@ -38,13 +39,32 @@ func (t Topology) Validate() error {
 
 func (l Ladder) check(r *report) {
 	d := l.withDefaults()
-	entity := fmt.Sprintf("ladder %q", d.Scope)
+	entity := l.entity()
 	if d.Levels < 1 || d.Levels > ladderLevels {
 		r.add(entity, fmt.Sprintf("Levels is %d", l.Levels),
 			fmt.Sprintf("set it to 1 to %d, or to 0 for %d", ladderLevels, ladderLevels))
 		return
 	}
 	checkName(r, entity, "Scope", d.Unclaimed())
+}
+
+// oneOfEach keeps one of the ladders that are declared and External, which are refused:
+// their entities would be, one by one.
+func oneOfEach(r *report, all []Ladder) []Ladder {
+	all = distinct(all, ladderKey, Ladder.withDefaults)
+	seen := make(map[Ladder]bool)
+	var kept []Ladder
+	for _, l := range all {
+		name := l.withDefaults()
+		name.External = false
+		if seen[name] {
+			r.add(l.entity(), "is External and declared", "make it the same in all work queues and topologies")
+			continue
+		}
+		seen[name] = true
+		kept = append(kept, l)
+	}
+	return kept
 }
 
 // checkTwins refuses two definitions of one name: the second declare would be
@@ -94,11 +114,12 @@ func (e Exchange) check(r *report) {
 		})
 	})
 	e.checkKind(r)
+	e.checkHash(r)
 	e.checkArguments(r)
 }
 
 func (e Exchange) checkKind(r *report) {
-	kinds := []string{amqp.ExchangeDirect, amqp.ExchangeTopic, amqp.ExchangeFanout, amqp.ExchangeHeaders}
+	kinds := []string{amqp.ExchangeDirect, amqp.ExchangeTopic, amqp.ExchangeFanout, amqp.ExchangeHeaders, ConsistentHash}
 	if slices.Contains(kinds, e.Kind) || strings.HasPrefix(e.Kind, "x-") {
 		return
 	}
@@ -117,7 +138,7 @@ func checkReserved(r *report, entity, name string, ours func(own Topology) bool)
 	}
 	own := Topology{Exchanges: []Exchange{{Name: sharedDLX, Kind: amqp.ExchangeDirect}}}
 	if l, ok := ladderOf(name); ok {
-		own = l.Topology()
+		own = r.ladder(l)
 	}
 	if !ours(own) {
 		r.add(entity, `names starting with "hareline." are reserved, and this is not what they stand for`, "choose another name")
@@ -145,12 +166,8 @@ func (g graph) checkBinding(r *report, b Binding) {
 		r.add(entity, "Destination is a queue", "clear ToExchange")
 	}
 	checkTable(r, entity, "Arguments", b.Arguments)
-	if match, ok := b.Arguments["x-match"]; ok {
-		known := []any{"all", "any", "all-with-x", "any-with-x"}
-		if !slices.Contains(known, match) {
-			r.add(entity, fmt.Sprintf("x-match is %v", match), "set it to all, any, all-with-x or any-with-x")
-		}
-	}
+	g.checkMatch(r, b)
+	g.checkWeight(r, b)
 	g.checkBounded(r, b)
 }
 

@@ -26,14 +26,21 @@ func (q Queue) check(r *report) {
 		q.checkQuorum(r)
 	case Classic:
 		q.checkClassic(r)
+	case Stream:
+		q.checkStream(r)
 	default:
-		r.add(q.entity(), fmt.Sprintf("Type is %q", q.Type), "set it to Quorum or Classic")
+		types := []string{string(Quorum), string(Classic), string(Stream)}
+		r.add(q.entity(), fmt.Sprintf("Type is %q%s", q.Type, didYouMean(string(q.Type), types)), "set it to Quorum, Classic or Stream")
 		return
 	}
+	q.checkTypes(r)
 	q.checkOverflow(r)
+	q.checkPlacement(r)
 	q.checkDeadLetterFields(r)
 	checkMillis(r, q.entity(), "TTL", q.TTL)
 	checkMillis(r, q.entity(), "Expires", q.Expires)
+	checkMillis(r, q.entity(), "ConsumerTimeout", q.ConsumerTimeout)
+	checkMillis(r, q.entity(), "DisconnectedTimeout", q.DisconnectedTimeout)
 	q.checkArguments(r)
 }
 
@@ -41,10 +48,6 @@ func (q Queue) checkQuorum(r *report) {
 	if q.Transient || q.AutoDelete || q.Exclusive {
 		r.add(q.entity(), "a quorum queue is durable, never exclusive, never deleted by itself: RabbitMQ refuses it",
 			"clear Transient, AutoDelete and Exclusive, or set Type to Classic")
-	}
-	if q.MaxPriority > 0 {
-		r.add(q.entity(), "MaxPriority is for classic queues: RabbitMQ refuses it on quorum (H 7)",
-			"clear it, or set Type to Classic")
 	}
 	if q.DeliveryLimit < 0 {
 		r.add(q.entity(), fmt.Sprintf("DeliveryLimit is %d: RabbitMQ 3.10 then drops a message at its first return", q.DeliveryLimit),
@@ -54,15 +57,10 @@ func (q Queue) checkQuorum(r *report) {
 		r.add(q.entity(), fmt.Sprintf("a message is deleted after %d deliveries: there is a DeliveryLimit and no DeadLetterExchange", q.DeliveryLimit+1),
 			"set DeadLetterExchange, or leave DeliveryLimit 0 for none")
 	}
+	q.checkDelayedRetry(r)
 }
 
 func (q Queue) checkClassic(r *report) {
-	if q.DeliveryLimit != 0 {
-		r.add(q.entity(), "DeliveryLimit is for quorum queues: RabbitMQ refuses it on classic (H 7)", "clear it, or set Type to Quorum")
-	}
-	if q.DeadLetterStrategy != "" {
-		r.add(q.entity(), "DeadLetterStrategy is for quorum queues: RabbitMQ refuses it on classic (H 7)", "clear it, or set Type to Quorum")
-	}
 	if q.Transient && !q.Exclusive {
 		r.add(q.entity(), "is transient and not exclusive: a restart of the broker loses it and its messages, and RabbitMQ is about to refuse such queues",
 			"clear Transient, or set Exclusive")
@@ -72,6 +70,9 @@ func (q Queue) checkClassic(r *report) {
 func (q Queue) checkOverflow(r *report) {
 	if q.MaxLength < 0 || q.MaxBytes < 0 {
 		r.add(q.entity(), "MaxLength or MaxBytes is negative", "set it to 0 for unbounded")
+	}
+	if q.Type == Stream {
+		return // checkTypes refuses an Overflow
 	}
 	switch q.Overflow {
 	case "":
@@ -89,6 +90,9 @@ func (q Queue) checkOverflow(r *report) {
 }
 
 func (q Queue) checkDeadLetterFields(r *report) {
+	if q.Type == Stream {
+		return // checkTypes refuses all of it
+	}
 	if q.DeadLetterExchange == "" {
 		if q.DeadLetterKey != "" || q.DeadLetterStrategy != "" {
 			r.add(q.entity(), "DeadLetterKey and DeadLetterStrategy mean nothing without a DeadLetterExchange", "set DeadLetterExchange, or clear both")

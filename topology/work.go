@@ -31,6 +31,12 @@ type WorkConfig struct {
 	// and ".dlq".
 	DeadLetterQueue string
 
+	// DeadLetterExchangeExternal tells that the exchange is declared by somebody else:
+	// see Exchange.External. DeadLetterQueueExternal tells the same of the dead-letter
+	// queue. With both, their binding is declared by somebody else, too.
+	DeadLetterExchangeExternal bool
+	DeadLetterQueueExternal    bool
+
 	// TTL is how long a message may wait before it goes to the dead-letter queue;
 	// whole milliseconds; 0 is for ever. It starts anew with each retry (R 14).
 	TTL time.Duration
@@ -48,6 +54,11 @@ type WorkConfig struct {
 	SingleActive  bool // one consumer at a time
 	// MaxPriority, classic only. A retried message comes back with priority 0.
 	MaxPriority uint8
+	// ConsumerTimeout, LeaderLocator and InitialGroupSize are those of Queue. The last
+	// two, given for a quorum queue, are those of the dead-letter queue as well.
+	ConsumerTimeout  time.Duration
+	LeaderLocator    LeaderLocator
+	InitialGroupSize int
 
 	// Ladder is where retries wait. The zero value is the shared default ladder.
 	Ladder Ladder
@@ -62,7 +73,7 @@ type WorkConfig struct {
 
 // withDefaults fills in what depends on the queue's name.
 func (c WorkConfig) withDefaults(name string) WorkConfig {
-	if c.Type == "" {
+	if c.Type == "" || c.Type == Stream { // faults tells of a stream
 		c.Type = Quorum
 	}
 	if c.DeadLetterExchange == "" {
@@ -103,16 +114,16 @@ func WorkQueue(name string, cfg WorkConfig) Work {
 	t := Topology{
 		Exchanges: []Exchange{c.deadLetterExchange()},
 		Queues: []Queue{
-			{Name: c.DeadLetterQueue, Type: Quorum, DeliveryLimit: Unlimited},
+			c.deadLetterQueue(),
 			c.queue(name),
-		},
-		Bindings: []Binding{
-			{Source: c.DeadLetterExchange, Destination: c.DeadLetterQueue, Key: c.DeadLetterKey},
-			c.Ladder.Binding(name),
 		},
 		Ladders: []Ladder{c.Ladder},
 		faults:  faults,
 	}
+	if !c.DeadLetterQueueExternal || !c.deadLetterExchange().External {
+		t.Bindings = append(t.Bindings, Binding{Source: c.DeadLetterExchange, Destination: c.DeadLetterQueue, Key: c.DeadLetterKey})
+	}
+	t.Bindings = append(t.Bindings, c.Ladder.Binding(name))
 	for _, b := range c.Bindings {
 		b.Destination, b.ToExchange = name, false
 		t.Bindings = append(t.Bindings, b)
@@ -135,6 +146,9 @@ func (c WorkConfig) queue(name string) Queue {
 		DeliveryLimit:      c.DeliveryLimit,
 		MaxPriority:        c.MaxPriority,
 		SingleActive:       c.SingleActive,
+		ConsumerTimeout:    c.ConsumerTimeout,
+		LeaderLocator:      c.LeaderLocator,
+		InitialGroupSize:   c.InitialGroupSize,
 	}
 	if c.Type == Quorum {
 		q.DeadLetterStrategy = AtLeastOnce
@@ -145,9 +159,21 @@ func (c WorkConfig) queue(name string) Queue {
 	return q
 }
 
+// deadLetterQueue is quorum, whatever the work queue is.
+func (c WorkConfig) deadLetterQueue() Queue {
+	if c.DeadLetterQueueExternal {
+		return Queue{Name: c.DeadLetterQueue, External: true}
+	}
+	q := Queue{Name: c.DeadLetterQueue, Type: Quorum, DeliveryLimit: Unlimited}
+	if c.Type == Quorum {
+		q.LeaderLocator, q.InitialGroupSize = c.LeaderLocator, c.InitialGroupSize
+	}
+	return q
+}
+
 // deadLetterExchange is the exchange itself; the broker's own ones are only checked.
 func (c WorkConfig) deadLetterExchange() Exchange {
-	if isBrokers(c.DeadLetterExchange) {
+	if c.DeadLetterExchangeExternal || isBrokers(c.DeadLetterExchange) {
 		return Exchange{Name: c.DeadLetterExchange, External: true}
 	}
 	return Exchange{Name: c.DeadLetterExchange, Kind: amqp.ExchangeDirect}
@@ -157,6 +183,10 @@ func (c WorkConfig) deadLetterExchange() Exchange {
 func (c WorkConfig) faults(name string) []Fault {
 	entity := fmt.Sprintf("work queue %q", name)
 	var fs []Fault
+	if c.Type == Stream {
+		fs = append(fs, Fault{entity, "Type is stream: an ack removes nothing from a stream, and it has no dead letters",
+			"use a Queue of Type Stream, or leave Type empty"})
+	}
 	if c.DeliveryLimit > maxDeliveryLimit {
 		fs = append(fs, Fault{entity, fmt.Sprintf("DeliveryLimit is %d", c.DeliveryLimit),
 			fmt.Sprintf("set it to at most %d", maxDeliveryLimit)})

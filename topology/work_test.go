@@ -88,6 +88,7 @@ func TestWorkQueueFaults(t *testing.T) {
 		"fraction":     {WorkConfig{TTL: time.Nanosecond}, "whole milliseconds"},
 		"classic":      {WorkConfig{Type: Classic, DeliveryLimit: 5}, "for quorum"},
 		"priority":     {WorkConfig{MaxPriority: 5}, "MaxPriority"},
+		"stream":       {WorkConfig{Type: Stream}, "an ack removes nothing"},
 		"default exchange": {WorkConfig{DeadLetterExchange: "amq.fanout", Bindings: []Binding{{Source: ""}}},
 			"default exchange cannot be bound"},
 	} {

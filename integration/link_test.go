@@ -52,7 +52,7 @@ func TestEveryURLIsTried(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b *brokertest.Broker) {
 		uri, _ := amqp.ParseURI(b.URL)
 		uri.Password = "wrong"
-		l := open(t, link.Config{URLs: []string{"amqp://127.0.0.1:1/", uri.String(), b.URL}})
+		l := open(t, link.Config{URLs: []string{"amqp://127.0.0.1:1/", uri.String(), b.URL}, InOrder: true})
 		if err := l.Close(deadline(t)); err != nil {
 			t.Error(err)
 		}

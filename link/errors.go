@@ -13,11 +13,16 @@ var ErrClosed = errors.New("link: closed by Close; open a new link")
 // ConfigError names a field of [Config] that cannot be used.
 type ConfigError struct {
 	Field, Problem, Fix string
+	// Err is the cause, where there is one.
+	Err error
 }
 
 func (e *ConfigError) Error() string {
 	return fmt.Sprintf("link: Config.%s %s: %s", e.Field, e.Problem, e.Fix)
 }
+
+// Unwrap returns the cause.
+func (e *ConfigError) Unwrap() error { return e.Err }
 
 // ConnectError tells why a broker could not be reached. It never holds
 // credentials.
@@ -25,26 +30,22 @@ type ConnectError struct {
 	// Server is host:port/vhost.
 	Server string
 	// Permanent is true where repeating cannot help: credentials refused, the
-	// vhost missing or not allowed, a TLS certificate refused.
+	// vhost missing or not allowed, a TLS certificate refused by either side,
+	// a port that does or does not speak TLS.
 	Permanent bool
 	// Err is the cause.
 	Err error
 
 	doubtful bool // a cut link looks the same
+	external bool // a client certificate was to log in
 }
 
 func (e *ConnectError) Error() string {
-	var refused *amqp.Error
-	fix := ""
-	if e.Permanent && errors.As(e.Err, &refused) {
-		switch refused.Code {
-		case amqp.AccessRefused:
-			fix = "; check user, password and the user's rights on the vhost"
-		case amqp.NotAllowed:
-			fix = "; create the vhost or name another one at the end of the URL"
-		}
+	text := fmt.Sprintf("link: connect to %s: %v", e.Server, e.Err)
+	if fix := e.fix(); fix != "" {
+		text += "; " + fix
 	}
-	return fmt.Sprintf("link: connect to %s: %v%s", e.Server, e.Err, fix)
+	return text
 }
 
 // Unwrap returns the cause.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ type Link struct {
 	endpoints []endpoint
 	states    *notify.Queue[State]
 	slots     [2]slot
+	next      [2]int // where each role's next round of endpoints begins
 	gen       atomic.Uint64
 
 	stop     context.CancelFunc
@@ -38,10 +40,11 @@ type Link struct {
 type slot struct {
 	mu      sync.Mutex
 	current *connection
-	changed chan struct{} // closed and replaced at every change
+	state   State         // the last one told
+	changed chan struct{} // closed and replaced at every change of current
 }
 
-// Open connects to the first broker that answers. It tries, with backoff,
+// Open connects to a broker that answers (see Config.URLs). It tries, with backoff,
 // until ctx ends, and returns sooner only where repeating cannot help: a
 // *ConfigError for a bad Config, a *ConnectError with Permanent set when every
 // broker refuses the credentials or the vhost. The end of ctx before the
@@ -59,8 +62,12 @@ func Open(ctx context.Context, cfg Config) (*Link, error) {
 		cfg: cfg, endpoints: endpoints(cfg.URLs), states: notify.New(cfg.OnState),
 		stop: stop, stopping: lifetime.Done(),
 	}
+	if !cfg.InOrder {
+		rand.Shuffle(len(l.endpoints), func(i, j int) { l.endpoints[i], l.endpoints[j] = l.endpoints[j], l.endpoints[i] })
+	}
 	for i := range l.slots {
 		l.slots[i].changed = make(chan struct{})
+		l.slots[i].state = State{Role: Role(i), Status: Disconnected, At: time.Now()}
 	}
 	var first [2]*connection
 	for i := range first {
@@ -74,8 +81,11 @@ func Open(ctx context.Context, cfg Config) (*Link, error) {
 			return nil, err
 		}
 		first[i] = c
+		l.slots[i].note(State{At: time.Now(), Role: Role(i), Status: Connected, Server: c.server})
+		l.next[Consuming] = l.next[Publishing] // both on one broker, as far as it goes
 	}
 	for i, c := range first {
+		l.slots[i].set(c) // for calls that come before the goroutine runs
 		l.loops.Go(func() { l.keep(lifetime, Role(i), c) })
 	}
 	return l, nil
@@ -98,6 +108,7 @@ func (l *Link) dial(ctx context.Context, role Role, wait backoff.BackOff, first 
 		if first && refusals > 0 && (!failed.doubtful || refusals >= convinced) || ctx.Err() != nil {
 			return nil, failed
 		}
+		l.slots[role].failed(failed)
 		pause := wait.NextBackOff()
 		l.cfg.Logger.Warn("cannot connect to RabbitMQ; trying again", "role", role, "attempt", attempt, "in", pause, "error", failed)
 		select {
@@ -117,13 +128,26 @@ func (l *Link) backoff() backoff.BackOff {
 // convinced is how many doubtful refusals in a row are believed.
 const convinced = 3
 
+// goOn has the next round begin with the endpoint behind the last one: what has
+// just been lost may be gone for long, and to find that out takes time.
+func (l *Link) goOn(role Role) {
+	l.next[role]++
+	if l.cfg.InOrder {
+		l.next[role] = 0
+	}
+}
+
 // round tries each endpoint once. Its error is permanent only when all are,
 // and free of doubt only when all are.
 func (l *Link) round(ctx context.Context, role Role) (*connection, *ConnectError) {
 	var last *ConnectError
-	for _, to := range l.endpoints {
-		c, err := l.connect(ctx, role, to)
+	n := len(l.endpoints)
+	begin := l.next[role]
+	for i := range n {
+		at := (begin + i) % n
+		c, err := l.connect(ctx, role, l.endpoints[at])
 		if err == nil {
+			l.next[role] = at
 			return c, nil
 		}
 		var failed *ConnectError
@@ -149,15 +173,19 @@ func (l *Link) keep(ctx context.Context, role Role, c *connection) {
 			c.close(time.Now().Add(closeGrace))
 		}
 		l.cfg.Logger.Info("connected to RabbitMQ", "server", c.server, "role", role)
-		l.states.Tell(State{At: time.Now(), Role: role, Status: Connected, Server: c.server})
+		l.tell(State{At: time.Now(), Role: role, Status: Connected, Server: c.server})
+		if l.cfg.Credentials != nil {
+			current := c // c is another one when this one is gone
+			l.spawn(func() { current.renew(ctx, role) })
+		}
 		c.watch(role)
 		l.slots[role].set(nil)
 		if ctx.Err() != nil {
-			l.states.Tell(State{At: time.Now(), Role: role, Status: Closed, Server: c.server})
+			l.tell(State{At: time.Now(), Role: role, Status: Closed, Server: c.server})
 			return
 		}
 		l.cfg.Logger.Warn("connection to RabbitMQ lost; reconnecting", "server", c.server, "role", role, "error", c.err)
-		l.states.Tell(State{At: time.Now(), Role: role, Status: Disconnected, Server: c.server, Err: c.err})
+		l.tell(State{At: time.Now(), Role: role, Status: Disconnected, Server: c.server, Err: c.err})
 		if time.Since(began) >= l.cfg.ReconnectMax {
 			wait.Reset()
 		} else {
@@ -166,9 +194,10 @@ func (l *Link) keep(ctx context.Context, role Role, c *connection) {
 			case <-ctx.Done():
 			}
 		}
+		l.goOn(role)
 		next, err := l.dial(ctx, role, wait, false)
 		if err != nil { // only when ctx ended
-			l.states.Tell(State{At: time.Now(), Role: role, Status: Closed})
+			l.tell(State{At: time.Now(), Role: role, Status: Closed})
 			return
 		}
 		c = next
@@ -176,14 +205,17 @@ func (l *Link) keep(ctx context.Context, role Role, c *connection) {
 }
 
 // Session opens a channel on the connection of that role, waiting for the
-// connection until ctx ends. The caller owns the session and closes it.
-// Errors: ErrClosed after Close, a *UnavailableError when ctx ends first.
+// connection until ctx ends, and for a channel where Config.MaxChannels is set
+// and so many are in use (the log tells of that). The caller owns the session
+// and closes it. Errors: ErrClosed after Close, a *UnavailableError when ctx
+// ends first; both that and the error without MaxChannels hold
+// amqp.ErrChannelMax where all channels were in use.
 func (l *Link) Session(ctx context.Context, role Role) (*Session, error) {
 	var last error
 	for {
 		c, changed := l.slots[role].get()
 		if c != nil {
-			s, err := c.session(ctx, l.gen.Add(1))
+			s, err := c.session(ctx, role, l.gen.Add(1))
 			if err == nil {
 				return s, nil
 			}
@@ -202,15 +234,15 @@ func (l *Link) Session(ctx context.Context, role Role) (*Session, error) {
 	}
 }
 
-// UnavailableError tells that no connection could be had before the caller's
-// ctx ended. Nothing was sent.
+// UnavailableError tells that no connection, or no channel on it, could be had
+// before the caller's ctx ended. Nothing was sent.
 type UnavailableError struct {
 	Role Role
 	Err  error
 }
 
 func (e *UnavailableError) Error() string {
-	return fmt.Sprintf("link: no %s connection in time: %v", e.Role, e.Err)
+	return fmt.Sprintf("link: no channel on a %s connection in time: %v", e.Role, e.Err)
 }
 
 // Unwrap returns the cause, the ctx's among it.
@@ -277,6 +309,35 @@ func (l *Link) spawn(f func()) bool {
 	}
 	l.calls.Go(f)
 	return true
+}
+
+// State is the present state of one connection: for a health check, or to see
+// which broker it is connected to. While it is [Disconnected], Err is how the
+// last attempt failed. [Unblocked] is connected too.
+func (l *Link) State(role Role) State {
+	s := &l.slots[role]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// tell notes a state and tells the user's hook.
+func (l *Link) tell(state State) {
+	l.slots[state.Role].note(state)
+	l.states.Tell(state)
+}
+
+func (s *slot) note(state State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = state
+}
+
+// failed notes how an attempt to connect failed.
+func (s *slot) failed(err *ConnectError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Err, s.state.Server = err, err.Server
 }
 
 func (s *slot) set(c *connection) {

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/goleak"
 )
 
@@ -30,6 +32,16 @@ func TestConfigErrorsNameTheFieldAndHideTheSecret(t *testing.T) {
 		{"URLs[1]", Config{URLs: []string{"amqp://app:sesame@host/", "amqp://app:ses/ame@host/"}}},
 		{"URLs[0]", Config{URLs: []string{"amqp://app:sesame@host:port/"}}},
 		{"URLs[0]", Config{URLs: []string{"amqp://app:sesame%@host/"}}},
+		{"URLs[1]", Config{URLs: []string{"amqps://app:sesame@host/", "amqp://app:sesame@host/"}, TLS: &tls.Config{}}},
+		{"URLs[0]", Config{URLs: []string{"amqp://app:sesame@host/?auth_mechanism=guess"}}},
+		{"URLs[0]", Config{URLs: []string{"amqp://app:sesame@host/?cacertfile=ca.pem"}}},
+		{"URLs[0]", Config{URLs: []string{"amqps://app:sesame@host/?cacertfile=/missing/ca.pem"}}},
+		{"URLs[0]", Config{URLs: []string{"amqps://app:sesame@host/?cacertfile=link_test.go"}}},
+		{"URLs[0]", Config{URLs: []string{"amqps://app:sesame@host/?certfile=link_test.go"}}},
+		{"URLs[0]", Config{URLs: []string{"amqps://app:sesame@host/?certfile=link_test.go&keyfile=link_test.go"}}},
+		{"Properties", Config{URLs: []string{"amqp://host"}, Properties: amqp.Table{"connection_name": "x"}}},
+		{"Properties", Config{URLs: []string{"amqp://host"}, Properties: amqp.Table{"x": struct{}{}}}},
+		{"MaxChannels", Config{URLs: []string{"amqp://host"}, MaxChannels: -1}},
 		{"Heartbeat", Config{URLs: []string{"amqp://host"}, Heartbeat: -1}},
 		{"WriteTimeout", Config{URLs: []string{"amqp://host"}, WriteTimeout: -1}},
 		{"ReconnectMax", Config{URLs: []string{"amqp://host"}, ReconnectMin: time.Minute, ReconnectMax: time.Second}},

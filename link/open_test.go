@@ -133,7 +133,7 @@ func TestEveryURLIsTried(t *testing.T) {
 		}
 		var told states
 		l := open(t, nil, link.Config{
-			URLs: []string{"amqp://a/", "amqp://app:wrong@b/", "amqp://guest:guest@b/", "amqp://guest:guest@c/"}, OnState: told.note,
+			URLs: []string{"amqp://a/", "amqp://app:wrong@b/", "amqp://guest:guest@b/", "amqp://guest:guest@c/"}, InOrder: true, OnState: told.note,
 			Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				if b := brokers[addr]; b != nil {
 					return b.Dial(ctx, network, addr)

@@ -119,5 +119,6 @@ func (s *Session) watch(closed <-chan *amqp.Error) {
 		s.err = &ClosedError{Connection: s.conn.amqp.IsClosed(), Err: errSessionClosed}
 	}
 	s.mu.Unlock()
+	s.conn.release() // the client has the channel's number back
 	close(s.done)
 }

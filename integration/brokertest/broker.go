@@ -18,6 +18,7 @@ type Broker struct {
 	Version string // the server's, such as "4.0.5"
 	VHost   string
 	Image   string
+	TLSURL  string // amqps://127.0.0.1:port/vhost, without a user; only of FreshTLS
 
 	node   node
 	api    *API
@@ -38,6 +39,9 @@ func newBroker(t testing.TB, n node, shared bool) *Broker {
 		URL:     "amqp://" + user + ":" + password + "@" + at.amqp + "/" + url.PathEscape(vhost),
 		Version: at.version, VHost: vhost, Image: at.image,
 		node: n, api: newAPI(at.api, vhost), shared: shared,
+	}
+	if at.tls != "" {
+		b.TLSURL = "amqps://" + at.tls + "/" + url.PathEscape(vhost)
 	}
 	t.Cleanup(b.api.close)
 	if err := b.api.createVHost(t.Context()); err != nil {

@@ -90,7 +90,12 @@ func Shared(t testing.TB, version string) *Broker {
 // some seconds. The container goes when the test ends. The version is one of Versions, or the Version of a shared Broker.
 func Fresh(t testing.TB, version string) *Broker {
 	t.Helper()
-	n, err := brokers.start(imageOf(t, version))
+	return fresh(t, version, nil)
+}
+
+func fresh(t testing.TB, version string, secure *TLS) *Broker {
+	t.Helper()
+	n, err := brokers.start(imageOf(t, version), secure)
 	if err != nil {
 		t.Fatalf("brokertest: %v", err)
 	}
@@ -199,15 +204,15 @@ func (r *registry) images() ([]string, error) {
 	return r.list, err
 }
 
-func (r *registry) start(image string) (node, error) {
+func (r *registry) start(image string, secure *TLS) (node, error) {
 	if isEmbedded(image) {
-		return startEmbedded(image)
+		return startEmbedded(image, secure)
 	}
 	e, err := r.open()
 	if err != nil {
 		return nil, err
 	}
-	return startContainer(e, image)
+	return startContainer(e, image, secure)
 }
 
 func (r *registry) shared(image string) (node, error) {
@@ -219,7 +224,7 @@ func (r *registry) shared(image string) (node, error) {
 	}
 	r.mu.Unlock()
 	s.once.Do(func() {
-		s.node, s.err = r.start(image)
+		s.node, s.err = r.start(image, nil)
 		s.ready.Store(s.err == nil)
 	})
 	return s.node, s.err

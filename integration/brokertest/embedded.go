@@ -26,9 +26,12 @@ type embeddedNode struct {
 	faults []*amqptest.Injected // of Stop, Kill and Pause; the test's own goroutine uses them
 }
 
-func startEmbedded(image string) (node, error) {
+func startEmbedded(image string, secure *TLS) (node, error) {
 	n := &embeddedNode{endpoint: endpoint{image: image}, log: &logTail{}}
-	var err error
+	config, err := secure.config()
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", image, err)
+	}
 	n.broker, err = amqptest.Config{
 		Version: amqptest.Version(strings.TrimPrefix(image, embeddedPrefix)),
 		Users:   map[string]amqptest.User{user: {Password: password, Tags: []string{"administrator"}}},
@@ -36,6 +39,7 @@ func startEmbedded(image string) (node, error) {
 		DeadLetterRetry: time.Second,
 		Addr:            loopback + ":0",
 		Logger:          slog.New(slog.NewTextHandler(n.log, nil)),
+		TLS:             config,
 	}.Start()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", image, err)
@@ -50,6 +54,9 @@ func startEmbedded(image string) (node, error) {
 // ask finds out where the broker is, and what it says that it is.
 func (n *embeddedNode) ask() error {
 	n.amqp = n.broker.Addr()
+	if strings.HasPrefix(n.broker.URL(), "amqps:") {
+		n.tls = n.amqp
+	}
 	management, err := url.Parse(n.broker.ManagementURL())
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ const soon = 10 * time.Second
 // embedded is a broker of this test's own, in this process.
 func embedded(t *testing.T) *Broker {
 	t.Helper()
-	n, err := startEmbedded("amqptest:4.0")
+	n, err := startEmbedded("amqptest:4.0", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func embedded(t *testing.T) *Broker {
 
 func TestEmbeddedVersions(t *testing.T) {
 	for name, want := range map[string]string{"amqptest:3.10": "3.10.8", "amqptest:4.0": "4.0.5", "amqptest:4.3": "4.3.6"} {
-		n, err := startEmbedded(name)
+		n, err := startEmbedded(name, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +38,7 @@ func TestEmbeddedVersions(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := startEmbedded("amqptest:2.0"); err == nil {
+	if _, err := startEmbedded("amqptest:2.0", nil); err == nil {
 		t.Error("a broker of an unknown version was started")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,6 +50,7 @@ type node interface {
 type endpoint struct {
 	image     string
 	amqp, api string // host:port
+	tls       string // host:port of the TLS listener, or empty
 	version   string // the server's own word
 }
 
@@ -61,11 +63,11 @@ type containerNode struct {
 	container *testcontainers.DockerContainer
 }
 
-func startContainer(e *engine, image string) (node, error) {
+func startContainer(e *engine, image string, secure *TLS) (node, error) {
 	var err error
 	for range 3 { // a chosen port may be taken before the container has it
 		var n *containerNode
-		if n, err = tryStartContainer(e, image); err == nil {
+		if n, err = tryStartContainer(e, image, secure); err == nil {
 			return n, nil
 		}
 		if !strings.Contains(err.Error(), "address already in use") && !strings.Contains(err.Error(), "already allocated") {
@@ -75,30 +77,37 @@ func startContainer(e *engine, image string) (node, error) {
 	return nil, err
 }
 
-func tryStartContainer(e *engine, image string) (*containerNode, error) {
-	amqpPort, apiPort, err := freePorts()
+func tryStartContainer(e *engine, image string, secure *TLS) (*containerNode, error) {
+	free, err := freePorts(3)
 	if err != nil {
 		return nil, err
 	}
+	amqpPort, apiPort := free[0], free[1]
 	n := &containerNode{engine: e, endpoint: endpoint{
 		image: image, amqp: net.JoinHostPort(loopback, amqpPort), api: net.JoinHostPort(loopback, apiPort),
 	}}
+	ports := network.PortMap{
+		network.MustParsePort("5672/tcp"):  {bind(amqpPort)},
+		network.MustParsePort("15672/tcp"): {bind(apiPort)},
+	}
+	exposed := []string{"5672/tcp", "15672/tcp"}
+	if secure != nil {
+		n.tls = net.JoinHostPort(loopback, free[2])
+		ports[network.MustParsePort("5671/tcp")] = []network.PortBinding{bind(free[2])}
+		exposed = append(exposed, "5671/tcp")
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	n.container, err = testcontainers.Run(ctx, image,
+		testcontainers.WithFiles(secure.files()...),
 		testcontainers.WithEnv(map[string]string{
 			"RABBITMQ_DEFAULT_USER": user, "RABBITMQ_DEFAULT_PASS": password,
 			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": erlArgs,
 		}),
 		testcontainers.WithLabels(map[string]string{labelOwner: e.owner}),
 		testcontainers.WithConfigModifier(func(c *container.Config) { c.Hostname = "rabbit" }), // names the data folder
-		testcontainers.WithExposedPorts("5672/tcp", "15672/tcp"),
-		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) {
-			h.PortBindings = network.PortMap{
-				network.MustParsePort("5672/tcp"):  {bind(amqpPort)},
-				network.MustParsePort("15672/tcp"): {bind(apiPort)},
-			}
-		}),
+		testcontainers.WithExposedPorts(exposed...),
+		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) { h.PortBindings = ports }),
 	)
 	if err == nil {
 		err = n.await(ctx)
@@ -253,9 +262,9 @@ func (n *containerNode) tail(lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// freePorts chooses two ports that nobody listens on, below those that the system gives to outgoing connections: such a
+// freePorts chooses ports that nobody listens on, below those that the system gives to outgoing connections: such a
 // connection must not take the port while the broker is down.
-func freePorts() (string, string, error) {
+func freePorts(count int) ([]string, error) {
 	var found []string
 	for range 200 {
 		port := strconv.Itoa(20000 + rand.IntN(10000))
@@ -264,12 +273,14 @@ func freePorts() (string, string, error) {
 			continue
 		}
 		if err := l.Close(); err != nil {
-			return "", "", fmt.Errorf("choose a port: %w", err)
+			return nil, fmt.Errorf("choose a port: %w", err)
 		}
-		if found = append(found, port); len(found) == 2 && found[0] != found[1] {
-			return found[0], found[1], nil
+		if slices.Contains(found, port) {
+			continue
 		}
-		found = found[:1]
+		if found = append(found, port); len(found) == count {
+			return found, nil
+		}
 	}
-	return "", "", errors.New("no free port between 20000 and 30000 on " + loopback)
+	return nil, errors.New("no free port between 20000 and 30000 on " + loopback)
 }

@@ -27,6 +27,9 @@ const maxAPIBody = 20_000_000
 
 // serveManagement answers a request to the management API.
 func (b *Broker) serveManagement(w http.ResponseWriter, r *http.Request) {
+	if r.Body == nil { // a request that no server made
+		r.Body = http.NoBody
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAPIBody))
 	var tooLarge *http.MaxBytesError
 	switch {

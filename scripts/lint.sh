@@ -27,6 +27,6 @@ for module in . cmd/hareline integration; do
   say "go vet in $module"
   (cd "$module" && go vet ./...)
   say "golangci-lint in $module"
-  (cd "$module" && "$tool" run ./...)
+  (cd "$module" && "$tool" run --allow-parallel-runners ./...)
 done
 say "ok"

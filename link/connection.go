@@ -72,6 +72,7 @@ func (l *Link) connect(ctx context.Context, role Role, to endpoint) (*connection
 		failed.external = external(sasl)
 		return nil, failed
 	}
+	d.tap.open.Store(true)
 	return &connection{
 		link: l, amqp: conn, raw: *d.raw.Load(), server: to.name, gate: newGate(),
 		inUse:  make(chan struct{}, l.channels(conn)),
@@ -107,7 +108,7 @@ func (d *dialing) dial(ctx context.Context, network, addr string) (net.Conn, err
 		}
 		socket = client
 	}
-	d.tap = &tap{Conn: socket}
+	d.tap = &tap{Conn: socket, ended: make(chan struct{})}
 	return d.tap, nil
 }
 

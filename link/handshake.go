@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -20,7 +21,13 @@ type tap struct {
 	net.Conn
 	first  atomic.Int32 // the first byte + 1
 	failed atomic.Pointer[error]
+	ended  chan struct{} // closed when reading has failed
+	open   atomic.Bool   // the handshake is over
 }
+
+// lastWords is how long a write that failed waits for what the broker said
+// before it hung up.
+const lastWords = time.Second
 
 func (t *tap) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
@@ -28,7 +35,22 @@ func (t *tap) Read(p []byte) (int, error) {
 		t.first.Store(int32(p[0]) + 1)
 	}
 	if err != nil {
-		t.failed.CompareAndSwap(nil, &err)
+		if t.failed.CompareAndSwap(nil, &err) {
+			close(t.ended)
+		}
+	}
+	return n, err
+}
+
+// Write writes. In the handshake it may find the socket closed before Read has
+// come to the alert that says why; the client would end both, so it waits.
+func (t *tap) Write(p []byte) (int, error) {
+	n, err := t.Conn.Write(p)
+	if err != nil && !t.open.Load() {
+		select {
+		case <-t.ended:
+		case <-time.After(lastWords):
+		}
 	}
 	return n, err
 }

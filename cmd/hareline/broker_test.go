@@ -41,7 +41,7 @@ func TestBrokerUntilSignal(t *testing.T) {
 			if code, _ := r.wait(); code != 0 {
 				t.Errorf("exit code %d, want 0", code)
 			}
-			for _, want := range []string{"connection opened", "published", "RabbitMQ 4.0.5, ", "queue q, quorum", s.String() + ": ending"} {
+			for _, want := range []string{"connection opened", "published", "RabbitMQ 4.0.5, ", "quorum, durable: q", s.String() + ": ending"} {
 				if !strings.Contains(r.stderr.String(), want) {
 					t.Errorf("no %q on stderr:\n%s", want, &r.stderr)
 				}

@@ -83,7 +83,7 @@ func (h *holder) hold(t *rapid.T) {
 	if err != nil {
 		t.Fatalf("amqptest: %v", err)
 	}
-	k := newTalk(m)
+	k := newTalk(h.version, m)
 	defer func() {
 		k.conv.End()
 		if err := m.broker.Close(); err != nil {

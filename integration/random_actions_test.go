@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -181,6 +182,8 @@ func (k *talk) publish(t *rapid.T) {
 	k.settle(t)
 }
 
+var consumerPriority = regexp.MustCompile(` x-priority=\S+`)
+
 func (k *talk) consume(t *rapid.T) {
 	p := k.use(t, oneOf(t, "channel", consumers...))
 	queue := p.queue
@@ -194,8 +197,13 @@ func (k *talk) consume(t *rapid.T) {
 		k.tags++
 	}
 	options := drawAll(t, consumeOptions)
-	if q, _ := k.memory.broker.Queue(memoryVHost, queue); q.Type == "quorum" && p.prefetch > 0 {
-		options = strings.Replace(options, " no-ack", "", 1)
+	if q, _ := k.memory.broker.Queue(memoryVHost, queue); q.Type == "quorum" {
+		if p.prefetch > 0 {
+			options = strings.Replace(options, " no-ack", "", 1)
+		}
+		if k.version == "4.3" && q.Arguments["x-single-active-consumer"] == true {
+			options = consumerPriority.ReplaceAllString(options, "")
+		}
 	}
 	had := slices.Contains(p.tags, tag)
 	if p.noAck[tag] = strings.Contains(options, "no-ack"); !had {

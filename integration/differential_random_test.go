@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	randomTime    = flag.Duration("random.time", 20*time.Second, "how long random conversations are held with each version")
+	randomTime    = flag.Duration("random.time", 8*time.Second, "how long random conversations are held with each version")
 	randomAtOnce  = flag.Int("random.atonce", 3, "how many random conversations are held at once with each version")
 	randomTwice   = flag.Bool("random.twice", false, "hold each random conversation twice with the real broker, to see whether it says the same")
 	randomShrink  = flag.Duration("random.shrink", 2*time.Minute, "how long a conversation in which the brokers differ is shortened")

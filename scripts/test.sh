@@ -30,7 +30,7 @@ case ${1:-} in
     scripts/images.sh
     say "integration tests on RabbitMQ 3.10, 4.0 and 4.3, with the race detector (some minutes)"
     cd integration
-    go test -race -timeout 20m ./...
+    go test -race -timeout 22m -skip "${HARELINE_TEST_SKIP:-^$}" ./...
     ;;
   *)
     say "error: name unit or integration"

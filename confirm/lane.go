@@ -105,6 +105,16 @@ func (ln *lane) alive(ctx context.Context) bool {
 	}
 }
 
+// writable is what alive waits for, without the wait.
+func (ln *lane) writable() bool {
+	select {
+	case <-ln.sess.Unblocked():
+	default:
+		return false
+	}
+	return !isClosed(ln.retired) && !isClosed(ln.sess.Done())
+}
+
 // close ends the lane, once. It waits a little for the broker's answer; a
 // broker that gives none is waited for in the link, and not written to.
 func (ln *lane) close() {

@@ -71,9 +71,9 @@ func (p *Publisher) pump(ctx context.Context, ln *lane) {
 		for i, r := range next {
 			// An alarm stops the broker's reading: a batch of large messages
 			// written into it would run into the write deadline.
-			if !ln.alive(ctx) {
-				p.unwrite(next[i:])
-				return
+			if ctx.Err() != nil || !ln.writable() {
+				p.takeBack(ln, next[i:])
+				break
 			}
 			confirmation, err := ln.ch.PublishWithDeferredConfirm(r.exchange, r.key, true, false, r.msg)
 			if err != nil {
@@ -94,6 +94,25 @@ func (p *Publisher) pump(ctx context.Context, ln *lane) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// takeBack undoes take for the last of the taken, of which nothing was written:
+// whoever leaves from here on leaves unsent.
+func (p *Publisher) takeBack(ln *lane, rest []*Receipt) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ln.flight = ln.flight[:len(ln.flight)-len(rest)]
+	back := make([]*Receipt, 0, len(rest)+len(p.queue))
+	for _, r := range rest {
+		r.sends--
+		if r.over { // its caller left meanwhile, and was told unknown
+			p.answer(r, nil)
+			continue
+		}
+		r.stage = queued
+		back = append(back, r)
+	}
+	p.queue = append(back, p.queue...)
 }
 
 // take moves messages from the queue to the lane. They count as written from

@@ -79,44 +79,49 @@ func TestAnnouncedBodyTakesNoMemory(t *testing.T) {
 // TestMemoryComesBackFromConsumers: what was out at consumers, came back and
 // was acked leaves nothing, while the connections are still there.
 func TestMemoryComesBackFromConsumers(t *testing.T) {
-	const n, size, most = 20_000, 1000, 4 << 20
+	const n, size, most = 10_000, 1000, 1 << 20
 	for _, kind := range []string{"classic", "quorum"} {
 		t.Run(kind, func(t *testing.T) {
 			b := New(t)
 			r, consumer := dialRaw(t, b), dialRaw(t, b)
 			call[*wire.QueueDeclareOk](r, &wire.QueueDeclare{Queue: "q", Durable: true, Arguments: wire.Table{{Key: "x-queue-type", Value: kind}}})
 			call[*wire.BasicQosOk](consumer, &wire.BasicQos{PrefetchCount: n})
-			before := heapInUse()
 			var f []byte
 			body := strings.Repeat("x", size)
 			for range 100 {
 				f = appendPublish(f, 1, &wire.BasicPublish{RoutingKey: "q"}, wire.Properties{}, body)
 			}
-			for range n / 100 {
-				r.write(f)
-			}
-			for b.waitReady("q") < n {
-				runtime.Gosched()
-			}
-			take := func(tag uint64) {
-				for range n {
-					tag++
-					if m := expect[*wire.BasicDeliver](consumer, 1); m.DeliveryTag != tag {
-						t.Fatalf("tag %d, want %d", m.DeliveryTag, tag)
+			var before, tag uint64
+			for round := range 2 { // the first fills what has a bound of its own: the events, the buffers
+				for range n / 100 {
+					r.write(f)
+				}
+				for b.waitReady("q") < n {
+					runtime.Gosched()
+				}
+				take := func() {
+					for range n {
+						tag++
+						if m := expect[*wire.BasicDeliver](consumer, 1); m.DeliveryTag != tag {
+							t.Fatalf("tag %d, want %d", m.DeliveryTag, tag)
+						}
 					}
 				}
-			}
-			call[*wire.BasicConsumeOk](consumer, &wire.BasicConsume{Queue: "q"})
-			take(0)
-			consumer.send(1, &wire.BasicNack{DeliveryTag: n, Multiple: true, Requeue: true})
-			take(n)
-			if full := heapInUse(); full < before+n*size {
-				t.Errorf("full: only %d KiB more than before", (full-before)>>10)
-			}
-			consumer.send(1, &wire.BasicAck{Multiple: true}, &wire.BasicQos{PrefetchCount: 1})
-			expect[*wire.BasicQosOk](consumer, 1)
-			if after := heapInUse(); after > before+most {
-				t.Errorf("%d KiB more than before", (after-before)>>10)
+				call[*wire.BasicConsumeOk](consumer, &wire.BasicConsume{Queue: "q", ConsumerTag: "c"})
+				take()
+				consumer.send(1, &wire.BasicNack{DeliveryTag: tag, Multiple: true, Requeue: true})
+				take()
+				if full := heapInUse(); full < before+n*size {
+					t.Errorf("full: only %d KiB more than before", (full-before)>>10)
+				}
+				consumer.send(1, &wire.BasicAck{Multiple: true}, &wire.BasicCancel{ConsumerTag: "c"})
+				expect[*wire.BasicCancelOk](consumer, 1)
+				switch after := heapInUse(); {
+				case round == 0:
+					before = after
+				case after > before+most:
+					t.Errorf("%d KiB more than before", (after-before)>>10)
+				}
 			}
 		})
 	}

@@ -45,6 +45,9 @@ func (q *queue) sendDeadLetter(e *entry, reason string) {
 		if t.enqueueUntracked(m) {
 			took = append(took, t.name)
 		}
+		if t.kind == classic {
+			t.deliverScheduled() // before the next one comes
+		}
 	}
 	switch {
 	case len(took) > 0:

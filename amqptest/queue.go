@@ -179,6 +179,13 @@ func (q *queue) consumerCount() int {
 	}
 }
 
+// deliverScheduled delivers now what would be delivered soon.
+func (q *queue) deliverScheduled() {
+	if q.scheduled {
+		q.deliver()
+	}
+}
+
 // wake has the queue deliver, soon and once, what it can.
 func (q *queue) wake() {
 	if q.scheduled || q.deleted {

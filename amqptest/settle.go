@@ -153,9 +153,7 @@ func (ch *channel) commitSettles() {
 		slices.SortFunc(s.deliveries, byTag)
 		ch.settleAll(s.op, s.deliveries)
 		for _, d := range s.deliveries {
-			if q := d.entry.queue; q.scheduled {
-				q.deliver() // before what comes next is settled
-			}
+			d.entry.queue.deliverScheduled() // before what comes next is settled
 		}
 	}
 }

@@ -38,6 +38,9 @@ func (ch *channel) txCommit() *amqpError {
 		if e := ch.deliver(p, queues); e != nil || ch.conn.gone {
 			return e
 		}
+		for _, q := range queues {
+			q.deliverScheduled() // before the next one comes
+		}
 	}
 	ch.commitSettles()
 	ch.tx = &transaction{}

@@ -31,9 +31,27 @@ type Config struct {
 	// MaxBodyBytes bounds the body of Publish and Send. RabbitMQ 4 refuses
 	// more than 16 MiB, closing the channel (H 10.5). Default 16 MiB.
 	MaxBodyBytes int
+	// OnOutcome is told what became of every message, until Close: for metrics
+	// and logs. It is called from one goroutine of its own, in the order of the
+	// outcomes. However slow it is, no caller and no other channel of the link
+	// waits for it, and no outcome is lost to its caller; what does not fit its
+	// buffer (8192 confirmed ones, and 8192 others) is counted in
+	// Outcome.Dropped. It must not call Close, which waits for it.
+	OnOutcome func(Outcome)
+	// Later is where the messages of PublishLater wait: a work queue with its
+	// delay ladder, as topology.WorkQueue makes it, whose consumer has Forward as its
+	// handler. It holds nothing else. Default none.
+	Later Parker
 	// Logger gets what no caller is told: channels replaced, messages sent
 	// again. Default slog.Default().
 	Logger *slog.Logger
+}
+
+// Parker says where to publish a message for it to come to one queue after delay,
+// and how long that will really be: rounded up by an eighth at most, or cut to
+// the longest there is. topology.Work is one.
+type Parker interface {
+	Park(delay time.Duration) (exchange, key string, actual time.Duration)
 }
 
 func (c Config) withDefaults() Config {

@@ -23,7 +23,8 @@ type Publisher struct {
 	stop  context.CancelCauseFunc
 	ended chan struct{} // run has returned
 
-	lastID atomic.Uint64
+	lastID   atomic.Uint64
+	observer *observer // nil without a hook
 
 	mu      sync.Mutex
 	win     window
@@ -54,6 +55,7 @@ func Open(ctx context.Context, l *link.Link, cfg Config) (*Publisher, error) {
 	}
 	lifetime, stop := context.WithCancelCause(context.Background())
 	p.stop = stop
+	p.observer = newObserver(cfg.OnOutcome)
 	go p.run(lifetime, first)
 	return p, nil
 }
@@ -64,7 +66,11 @@ func Open(ctx context.Context, l *link.Link, cfg Config) (*Publisher, error) {
 // The body and the values in the headers must not change before there is an
 // outcome; after an *UnknownError, never, for they may still be sent.
 func (p *Publisher) Publish(ctx context.Context, exchange, key string, msg amqp.Publishing) error {
-	r := p.enqueue(ctx, exchange, key, msg, limits{p.cfg.MaxHeaderBytes, p.cfg.MaxBodyBytes})
+	return p.await(ctx, p.enqueue(ctx, exchange, key, msg, p.limits()))
+}
+
+// await waits for the outcome; the end of ctx is one.
+func (p *Publisher) await(ctx context.Context, r *Receipt) error {
 	select {
 	case <-r.done:
 	case <-ctx.Done():
@@ -73,11 +79,13 @@ func (p *Publisher) Publish(ctx context.Context, exchange, key string, msg amqp.
 	return r.err
 }
 
+func (p *Publisher) limits() limits { return limits{p.cfg.MaxHeaderBytes, p.cfg.MaxBodyBytes} }
+
 // Send puts one message on its way and does not wait for its answer. It waits
 // for a place in the window, and ctx ends that wait; afterwards the end of ctx
 // ends the receipt as it would end Publish. On body and headers see Publish.
 func (p *Publisher) Send(ctx context.Context, exchange, key string, msg amqp.Publishing) *Receipt {
-	return p.send(ctx, exchange, key, msg, limits{p.cfg.MaxHeaderBytes, p.cfg.MaxBodyBytes})
+	return p.send(ctx, exchange, key, msg, p.limits())
 }
 
 // Start is Send for middleware that parks or buries copies: it returns either
@@ -111,27 +119,27 @@ func (p *Publisher) send(ctx context.Context, exchange, key string, msg amqp.Pub
 // enqueue checks the message, waits for a place and hands it to the pump. The
 // receipt it returns is already done when the message went no further.
 func (p *Publisher) enqueue(ctx context.Context, exchange, key string, msg amqp.Publishing, lim limits) *Receipt {
-	r := &Receipt{exchange: exchange, key: key, done: make(chan struct{})}
+	r := &Receipt{exchange: exchange, key: key, done: make(chan struct{}), began: p.now()}
 	r.id = p.lastID.Add(1)
 	var reason string
 	if r.msg, r.size, reason = prepare(exchange, key, msg, r.id, lim); reason != "" {
-		r.abort(&RefusedError{Reason: reason, Exchange: exchange, Key: key, MessageID: r.msg.MessageId})
+		p.abort(r, &RefusedError{Reason: reason, Exchange: exchange, Key: key, MessageID: r.msg.MessageId})
 		return r
 	}
 	if ctx.Err() != nil {
-		r.abort(r.unsent(context.Cause(ctx)))
+		p.abort(r, r.unsent(context.Cause(ctx)))
 		return r
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed == nil {
 		if wt := p.win.take(r.size); wt != nil && !p.wait(ctx, wt) {
-			r.abort(r.unsent(cmpErr(p.closed, context.Cause(ctx))))
+			p.abort(r, r.unsent(cmpErr(p.closed, context.Cause(ctx))))
 			return r
 		}
 	}
 	if p.closed != nil {
-		r.abort(r.unsent(p.closed))
+		p.abort(r, r.unsent(p.closed))
 		return r
 	}
 	p.open++
@@ -192,6 +200,7 @@ func (p *Publisher) leave(r *Receipt, cause error) {
 // finish gives the outcome to the caller; the place in the window stays.
 func (p *Publisher) finish(r *Receipt, err error) {
 	r.over, r.err = true, err
+	p.observe(r)
 	close(r.done)
 	if r.unhook != nil {
 		r.unhook()
@@ -215,15 +224,32 @@ func (p *Publisher) answer(r *Receipt, err error) {
 }
 
 // abort ends a receipt that never entered the window.
-func (r *Receipt) abort(err error) {
+func (p *Publisher) abort(r *Receipt, err error) {
 	r.over, r.stage, r.err = true, gone, err
 	r.msg.Body, r.msg.Headers = nil, nil
+	p.observe(r)
 	close(r.done)
 }
 
+// now is the time for Outcome.Took, which nobody asks for without a hook.
+func (p *Publisher) now() time.Time {
+	if p.observer == nil {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// observe tells the hook's goroutine of an outcome; it never waits.
+func (p *Publisher) observe(r *Receipt) {
+	if p.observer != nil {
+		p.observer.tell(Outcome{Exchange: r.exchange, Key: r.key, MessageID: r.msg.MessageId, Err: r.err, Took: time.Since(r.began)})
+	}
+}
+
 // Close takes no more messages, waits until those under way have their outcome
-// and closes the channel. When ctx ends first, what is left becomes unsent or
-// unknown, and Close returns the cause. A second call waits for the first.
+// and OnOutcome has been told, and closes the channel. When ctx ends first, what
+// is left becomes unsent or unknown, OnOutcome is called no more, and Close
+// returns the cause. A second call waits for the first.
 func (p *Publisher) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.refuseMore(ErrClosed)
@@ -244,6 +270,9 @@ func (p *Publisher) Close(ctx context.Context) error {
 		case <-p.ended:
 		case <-time.After(closeGrace):
 		}
+	}
+	if hook := p.observer.end(ctx); err == nil {
+		err = hook
 	}
 	return err
 }

@@ -16,6 +16,7 @@ type Receipt struct {
 	msg           amqp.Publishing
 	id            uint64
 	size          int
+	began         time.Time // zero without a hook
 
 	done chan struct{}
 	err  error // set before done is closed

@@ -106,9 +106,9 @@ func purge(b *testing.B, url, queue string) {
 	}
 }
 
-// BenchmarkPublish compares Send with a window of 1000, and Publish from 256
-// goroutines, with the bare client pipelining 1000 mandatory publishes on one
-// channel and drained of its returns.
+// BenchmarkPublish compares Send with a window of 1000, PublishBatch without and
+// with a hook, and Publish from 256 goroutines, with the bare client pipelining
+// 1000 mandatory publishes on one channel and drained of its returns.
 func BenchmarkPublish(b *testing.B) {
 	eachQueue(b, func(b *testing.B, url, queue string, l *link.Link) {
 		p, err := confirm.Open(b.Context(), l, confirm.Config{Window: 1000})
@@ -116,6 +116,15 @@ func BenchmarkPublish(b *testing.B) {
 			b.Fatal(err)
 		}
 		defer p.Close(context.Background())
+		observed, err := confirm.Open(b.Context(), l, confirm.Config{Window: 1000, OnOutcome: func(confirm.Outcome) {}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer observed.Close(context.Background())
+		batch := make([]confirm.Message, messages)
+		for i := range batch {
+			batch[i] = confirm.Message{Key: queue, Publishing: amqp.Publishing{Body: body}}
+		}
 		raw := rawChannel(b, url)
 		timed := func(work func()) func() time.Duration {
 			return func() time.Duration {
@@ -136,6 +145,16 @@ func BenchmarkPublish(b *testing.B) {
 					if err := r.Wait(b.Context()); err != nil {
 						b.Error(err)
 					}
+				}
+			})},
+			{"batch", timed(func() {
+				if err := p.PublishBatch(b.Context(), batch); err != nil {
+					b.Error(err)
+				}
+			})},
+			{"observed", timed(func() {
+				if err := observed.PublishBatch(b.Context(), batch); err != nil {
+					b.Error(err)
 				}
 			})},
 			{"publish-256", timed(func() {

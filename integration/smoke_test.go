@@ -10,7 +10,10 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-func TestMain(m *testing.M) { brokertest.Main(m) }
+func TestMain(m *testing.M) {
+	hailWorker()
+	brokertest.Main(m)
+}
 
 const limit = 10 * time.Second
 

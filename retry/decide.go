@@ -30,6 +30,7 @@ func (e *DeadError) DeadReason() string { return e.Reason }
 // delay, or give up with the reason. Exactly one of the two.
 type decision struct {
 	verdict Verdict
+	policy  Policy // for this error
 	reason  string // why not to park; empty: park
 	delay   time.Duration
 	story   story.Story // of the copy to park
@@ -40,11 +41,8 @@ func (d decision) park() bool { return d.reason == "" }
 // decide judges the failure of an attempt, with no I/O: s is the story of the
 // delivery, round gives what the ladder makes of a delay. p has its defaults.
 func decide(now time.Time, s story.Story, err error, p Policy, round func(time.Duration) time.Duration) decision {
-	v, known := classify(err, p.Rules)
-	if !known {
-		v = p.Unknown
-	}
-	d := decision{verdict: v}
+	v, p := p.judge(err)
+	d := decision{verdict: v, policy: p}
 	switch v {
 	case VerdictTransient:
 	case VerdictMalformed:

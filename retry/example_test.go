@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hareline/hareline/retry"
+	"github.com/hareline/hareline/story"
 )
 
 // A policy is a value: what it will do can be printed before it is used.
@@ -39,4 +40,26 @@ func ExampleClassify() {
 	// transient
 	// unexpected
 	// permanent
+}
+
+// Errors of a class have delays of their own. What an answer asks for comes
+// first, and what no retry helps is not tried again.
+func ExampleClass() {
+	unavailable := func(err error) bool {
+		var answer *retry.HTTPError
+		return errors.As(err, &answer) && answer.Status == 503
+	}
+	p := retry.Policy{Classes: []retry.Class{{Match: unavailable, MaxRetries: 10, BackOff: retry.Constant(time.Minute)}}}
+	for _, answer := range []error{
+		retry.FromHTTP(503, nil),
+		retry.FromHTTP(503, map[string][]string{"Retry-After": {"300"}}),
+		retry.FromHTTP(422, nil),
+	} {
+		_, delay, err := p.Next(time.Now(), story.Story{}, answer)
+		fmt.Println(delay, err)
+	}
+	// Output:
+	// 1m0s <nil>
+	// 5m0s <nil>
+	// 0s attempt 1 of 4 failed, no further one (permanent): HTTP status 422
 }

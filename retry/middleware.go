@@ -39,13 +39,13 @@ type Starter interface {
 // whose story is broken is not handled at all: *DeadError, malformed.
 //
 // The handler must not change the delivery's Body and Headers: the copy is made
-// of them. Without copies or a queue, every delivery fails with an error that
-// says so, unhandled.
+// of them. Without copies or a queue, or with a policy that [Policy.Validate]
+// refuses, every delivery fails with an error that says so, unhandled.
 func Middleware(copies Starter, w topology.Work, p Policy) func(func(context.Context, amqp.Delivery) error) func(context.Context, amqp.Delivery) error {
-	m := &middleware{copies: copies, work: w, policy: p.withDefaults()}
+	m, err := newMiddleware(copies, w, p)
 	return func(next func(context.Context, amqp.Delivery) error) func(context.Context, amqp.Delivery) error {
-		if copies == nil || w.Queue == "" {
-			return func(context.Context, amqp.Delivery) error { return errConfig }
+		if err != nil {
+			return func(context.Context, amqp.Delivery) error { return err }
 		}
 		return func(ctx context.Context, d amqp.Delivery) error { return m.handle(ctx, d, next) }
 	}
@@ -54,17 +54,87 @@ func Middleware(copies Starter, w topology.Work, p Policy) func(func(context.Con
 var errConfig = errors.New("retry: Middleware needs a publisher for copies and a topology.Work with a queue: pass both, as topology.WorkQueue makes the latter")
 
 type middleware struct {
-	copies Starter
-	work   topology.Work
-	policy Policy
+	copies    Starter
+	work      topology.Work
+	policy    Policy
+	budgets   []*Budget // of the policy and its classes
+	immediate int       // the most that the policy and its classes allow
+}
+
+func newMiddleware(copies Starter, w topology.Work, p Policy) (*middleware, error) {
+	if copies == nil || w.Queue == "" {
+		return nil, errConfig
+	}
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	p = p.withDefaults()
+	return &middleware{copies: copies, work: w, policy: p, budgets: p.budgets(), immediate: p.mostImmediate()}, nil
 }
 
 func (m *middleware) handle(ctx context.Context, d amqp.Delivery, next func(context.Context, amqp.Delivery) error) error {
-	s, err := story.Of(d, m.work.Queue, time.Now())
+	now := time.Now()
+	s, err := story.Of(d, m.work.Queue, now)
 	if err != nil {
-		return m.dead(s, story.ReasonMalformed, err)
+		return dead(s, m.policy, story.ReasonMalformed, err)
 	}
-	return m.judge(ctx, d, s, next(ctx, d))
+	if s.RetryCount == 0 {
+		for _, b := range m.budgets {
+			b.earn(now)
+		}
+	}
+	if err = next(ctx, d); err == nil {
+		return nil
+	}
+	if m.immediate > 0 {
+		if s.FirstFailedAt.IsZero() {
+			s.FirstFailedAt = time.Now()
+		}
+		err = m.repeat(ctx, d, s, next, err)
+	}
+	return m.judge(ctx, d, s, err)
+}
+
+// repeat calls the handler again at once for as long as the policy has it, and
+// returns what it returned at last.
+func (m *middleware) repeat(ctx context.Context, d amqp.Delivery, s story.Story, next func(context.Context, amqp.Delivery) error, err error) error {
+	for n := 1; m.atOnce(ctx, s, err, n); n++ {
+		m.policy.Logger.DebugContext(ctx, "retry: the handler failed and is called again at once",
+			slog.String("queue", m.work.Queue),
+			slog.String("message_id", d.MessageId),
+			slog.Int("retry", s.RetryCount),
+			slog.Int("immediate", n),
+			slog.String("error", m.policy.Redact(err.Error())))
+		err = next(ctx, d)
+	}
+	return err
+}
+
+// atOnce reports whether err is one after which the handler is called again at
+// once, for the nth time.
+func (m *middleware) atOnce(ctx context.Context, s story.Story, err error, n int) bool {
+	if err == nil || n > m.immediate || ctx.Err() != nil {
+		return false
+	}
+	v, p := m.policy.judge(err)
+	if _, asked := delayOf(err); asked || v != VerdictTransient || n > p.Immediate {
+		return false
+	}
+	now := time.Now()
+	if p.MaxElapsed > 0 && now.Sub(s.FirstFailedAt) > p.MaxElapsed || !s.ExpiresAt.IsZero() && now.After(s.ExpiresAt) {
+		return false
+	}
+	ok, _ := p.Budget.take(now)
+	return ok
+}
+
+// isWord reports whether err says what is done about a copy, and so is not ours
+// to judge: not yet, or not at all.
+func isWord(err error) bool {
+	_, pending := verdict.AsPending(err)
+	_, again := verdict.AsAgain(err)
+	_, reject := verdict.AsReject(err)
+	return pending || again || reject
 }
 
 // judge turns the handler's error, or the failed outcome of its own copy, into
@@ -76,25 +146,31 @@ func (m *middleware) judge(ctx context.Context, d amqp.Delivery, s story.Story, 
 	if p, ok := verdict.AsPending(err); ok {
 		return verdict.Then(p, func(outcome error) error { return m.judge(ctx, d, s, outcome) })
 	}
-	if _, ok := verdict.AsAgain(err); ok {
-		return err
-	}
-	if _, ok := verdict.AsReject(err); ok {
+	if isWord(err) {
 		return err
 	}
 	round := func(delay time.Duration) time.Duration {
 		_, _, actual := m.work.Park(delay)
 		return actual
 	}
-	decided := decide(time.Now(), s, err, m.policy, round)
+	now := time.Now()
+	decided := decide(now, s, err, m.policy, round)
 	if !decided.park() {
-		return m.dead(s, decided.reason, err)
+		return dead(s, decided.policy, decided.reason, err)
+	}
+	ok, tell := decided.policy.Budget.take(now)
+	if tell {
+		m.policy.Logger.WarnContext(ctx, "retry: the budget is spent; messages that fail are given up until retries are fewer, or first attempts more",
+			slog.String("queue", m.work.Queue), slog.String("error", decided.story.LastError))
+	}
+	if !ok {
+		return dead(s, decided.policy, story.ReasonBudget, err)
 	}
 	return m.park(ctx, d, decided, err)
 }
 
-func (m *middleware) dead(s story.Story, reason string, err error) error {
-	return &DeadError{Reason: reason, Attempt: s.RetryCount + 1, Of: max(m.policy.MaxRetries, s.RetryCount) + 1, Err: err}
+func dead(s story.Story, p Policy, reason string, err error) error {
+	return &DeadError{Reason: reason, Attempt: s.RetryCount + 1, Of: max(p.MaxRetries, s.RetryCount) + 1, Err: err}
 }
 
 // park starts the copy. The original is settled by the copy's outcome.

@@ -14,7 +14,8 @@ import (
 type Policy struct {
 	// MaxRetries is how many retries follow the first attempt. Negative means
 	// none; 0 means as many as a BackOff that ends has delays, else 3. A
-	// message that was duplicated counts for each of its copies.
+	// message that was duplicated counts for each of its copies. Immediate
+	// retries are not counted.
 	MaxRetries int
 
 	// MaxElapsed ends the retries of a message when the next one would come
@@ -26,6 +27,31 @@ type Policy struct {
 	// schedule that answers backoff.Stop ends the retries. Nil means
 	// Exponential(1 s, 10 min). The ladder rounds each delay up to its steps.
 	BackOff func() backoff.BackOff
+
+	// Jitter spreads the delays. The default is what the schedule does itself.
+	Jitter Jitter
+
+	// Immediate is how often the handler is called again at once, by the same
+	// worker, when it failed transiently, before a copy is parked: for failures
+	// that are over in a moment, such as a deadlock. 0 means none; at most 100.
+	//
+	// Immediate retries are remembered by nobody: they are no attempts in the
+	// story or in a DeadError, each attempt has as many, and a message is handled
+	// (Immediate+1)*(MaxRetries+1) times at most. All calls for one delivery have
+	// to be over within the broker's consumer timeout (30 min). There is none
+	// after a panic, an error of any other verdict, a delay that was asked for
+	// ([After], also from a Retry-After header), the failed outcome of a publish
+	// that was pending, or the end of the handler's ctx, and when MaxElapsed, the
+	// message's life or the Budget are over.
+	Immediate int
+
+	// Classes are policies for some errors: the first that matches decides. An
+	// error of a class that no rule knows is transient. All classes count the
+	// same retries: those of the message.
+	Classes []Class
+
+	// Budget bounds the share of retries. Nil means no such bound.
+	Budget *Budget
 
 	// Rules are asked before the default ones, see Classify.
 	Rules []Rule
@@ -44,34 +70,40 @@ type Policy struct {
 
 	// Logger gets a line for every parked copy. Nil means slog.Default().
 	Logger *slog.Logger
+
+	classes []Policy // what Classes come to; filled by withDefaults
 }
 
 // defaultRetries is how many follow a schedule without end.
 const defaultRetries = 3
 
 // retriesOf counts the delays of a schedule that ends.
-func retriesOf(schedule func() backoff.BackOff) int {
+func retriesOf(schedule func() backoff.BackOff) (n int, ends bool) {
 	if schedule == nil {
-		return defaultRetries
+		return 0, false
 	}
 	const endless = 1000
 	b := schedule()
 	for n := range endless {
 		if b.NextBackOff() == backoff.Stop {
-			return n
+			return n, true
 		}
 	}
-	return defaultRetries
+	return 0, false
 }
 
+// atMost is a number of retries that a story can count.
+func atMost(n int) int { return min(max(n, 0), story.MaxCount) }
+
 func (p Policy) withDefaults() Policy {
-	switch {
-	case p.MaxRetries == 0:
-		p.MaxRetries = retriesOf(p.BackOff)
-	case p.MaxRetries < 0:
-		p.MaxRetries = 0
+	if p.MaxRetries == 0 {
+		n, ends := retriesOf(p.BackOff)
+		if !ends {
+			n = defaultRetries
+		}
+		p.MaxRetries = n
 	}
-	p.MaxRetries = min(p.MaxRetries, story.MaxCount)
+	p.MaxRetries = atMost(p.MaxRetries)
 	if p.BackOff == nil {
 		p.BackOff = Exponential(time.Second, 10*time.Minute)
 	}
@@ -84,12 +116,17 @@ func (p Policy) withDefaults() Policy {
 	if p.Logger == nil {
 		p.Logger = slog.Default()
 	}
+	p.classes = nil
+	for _, c := range p.Classes {
+		p.classes = append(p.classes, c.over(p))
+	}
 	return p
 }
 
-// Delay is the time before the given retry; 1 is the first one. False: there is
-// no such retry. It is pure when the schedule is: the default one is spread by
-// 20 %, so two calls differ by that.
+// Delay is the time before the given retry of an error of no class; 1 is the
+// first one. False: there is no such retry. It is pure when the schedule is and
+// Jitter does not draw: the default schedule is spread by 20 %, so two calls
+// differ by that.
 func (p Policy) Delay(attempt int) (time.Duration, bool) {
 	return p.withDefaults().delay(attempt)
 }
@@ -100,20 +137,24 @@ func (p Policy) delay(attempt int) (time.Duration, bool) {
 	if attempt < 1 || attempt > p.MaxRetries {
 		return 0, false
 	}
-	schedule := p.BackOff()
+	schedule := p.Jitter.schedule(p.BackOff())
 	var d time.Duration
 	for range attempt {
 		if d = schedule.NextBackOff(); d == backoff.Stop {
 			return 0, false
 		}
 	}
-	return max(d, 0), true
+	return p.Jitter.spread(d), true
 }
 
-// Longest is the upper bound of all delays of this policy, spread included. A
-// schedule of the user's own that is random is sampled, so its bound is a guess;
-// the delays that a handler gives by After are not known here.
+// Longest is the upper bound of all delays of this policy and its classes, spread
+// included. A schedule of the user's own that is random is sampled, so its bound
+// is a guess; the delays that a handler gives by After are not known here.
 func (p Policy) Longest() time.Duration {
 	p = p.withDefaults()
-	return longest(p.BackOff(), p.MaxRetries)
+	var most time.Duration
+	for _, own := range append([]Policy{p}, p.classes...) {
+		most = max(most, longest(own.Jitter.schedule(own.BackOff()), own.MaxRetries))
+	}
+	return most
 }

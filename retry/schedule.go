@@ -7,8 +7,9 @@ import (
 )
 
 // Exponential is a schedule that starts at initial, doubles, and is spread by
-// 20 % either way, so that messages which failed together do not come back
-// together. largest caps the delay before the spreading.
+// 20 % either way (unless Policy.Jitter says otherwise), so that messages which
+// failed together do not come back together. largest caps the delay before the
+// spreading.
 func Exponential(initial, largest time.Duration) func() backoff.BackOff {
 	return func() backoff.BackOff {
 		return backoff.NewExponentialBackOff(
@@ -55,10 +56,7 @@ func longest(b backoff.BackOff, n int) time.Duration {
 	factor := 1.0
 	if spread {
 		factor += e.RandomizationFactor
-		still := *e
-		still.RandomizationFactor = 0
-		still.Reset()
-		b = &still
+		b = still(e)
 	}
 	for range n {
 		d := b.NextBackOff()

@@ -42,6 +42,7 @@ const (
 	ReasonExhausted  = "exhausted"  // the last attempt failed
 	ReasonElapsed    = "elapsed"    // the time for retries is over
 	ReasonExpired    = "expired"    // the message would be past its life before the next attempt
+	ReasonBudget     = "budget"     // too large a share of the work was retries already
 )
 
 // MaxCount is the largest retry or replay count that is believed; a larger one

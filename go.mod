@@ -1,6 +1,6 @@
 module github.com/hareline/hareline
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0
@@ -13,6 +13,11 @@ require (
 )
 
 require (
+	github.com/hashicorp/golang-lru/v2 v2.0.7
+	github.com/klauspost/compress v1.20.3
+	github.com/sony/gobreaker/v2 v2.4.0
 	github.com/stretchr/testify v1.12.1 // indirect
 	golang.org/x/text v0.14.0 // indirect
+	golang.org/x/time v0.16.0
+	google.golang.org/protobuf v1.36.12
 )

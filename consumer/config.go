@@ -24,6 +24,12 @@ type Config struct {
 	// client would take the whole queue into memory (H 8.3). Default 100 or
 	// twice Workers, whichever is more.
 	Prefetch int
+	// FixedPrefetch keeps the prefetch as it is, where the consumer or a Control
+	// would lower it for a while. It is for queues with a single active consumer
+	// whose order counts: what comes back to a quorum queue is put behind what came
+	// back before and still lies there. So a consumer that asks for less than the
+	// one before it, and ends in its turn, puts messages out of order.
+	FixedPrefetch bool
 	// Tag is the consumer tag shown in the broker's tools; a number is added
 	// at each resubscription. Default "hareline".
 	Tag string
@@ -46,6 +52,9 @@ type Config struct {
 	// by the broker (queue deleted, rights gone) before Run returns. A lost
 	// link does not count: it is waited for. Default 2 min.
 	GiveUpAfter time.Duration
+	// Control, if set, pauses this consumer and changes its prefetch while it
+	// runs. One Control may serve several consumers.
+	Control *Control
 	// Redact, if set, is applied to error texts before they are logged.
 	Redact func(string) string
 	// OnHealth is told of every change, in order, from a goroutine of its own.
@@ -62,6 +71,9 @@ func (c Config) withDefaults() Config {
 	c.ConsumerTimeout = cmp.Or(c.ConsumerTimeout, 30*time.Minute)
 	c.GiveUpAfter = cmp.Or(c.GiveUpAfter, 2*time.Minute)
 	c.Logger = cmp.Or(c.Logger, slog.Default()).With("queue", c.Queue)
+	if c.Control == nil {
+		c.Control = new(Control)
+	}
 	if c.Redact == nil {
 		c.Redact = func(s string) string { return s }
 	}

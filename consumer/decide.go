@@ -16,6 +16,7 @@ const (
 	doReject
 	doHoldAside
 	doGiveBack
+	doPostpone
 )
 
 // decide reads the result of a handler chain, of a pending copy or of a
@@ -26,6 +27,9 @@ func decide(err error) step {
 	}
 	if _, ok := verdict.AsPending(err); ok {
 		return doAwait
+	}
+	if _, ok := verdict.AsPostponed(err); ok { // looks like the next one to all others
+		return doPostpone
 	}
 	if _, ok := verdict.AsAgain(err); ok {
 		return doHold

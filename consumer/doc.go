@@ -17,8 +17,28 @@
 //	again    Again(ctx)     no copy can be stored for now: no new handler starts until it can
 //	reject   Reject() bool  no time will mend the copy: reject into the broker's dead-letter exchange, or hold aside
 //
+// and so it understands middleware that does not let a delivery through yet
+// ([Postpone]).
+//
 // So middleware must hand such an error on, as it is or wrapped by %w; [Cause]
 // gives the failure behind it.
+//
+// In a [Chain] the first middleware is the outermost. What delays or drops
+// messages comes first, then burial and retry, then what is about one attempt:
+//
+//	consumer.Chain(ship,
+//		breaker, unique, limit,      // packages breaker, dedup, ratelimit
+//		dlq.Middleware(...), retry.Middleware(...),
+//		consumer.Recover(), consumer.Timeout(time.Minute),
+//		compress.Middleware(...))    // the copies of retry and dlq keep the body as it came
+//
+// [Decode] and [JSON] make handlers of functions that take values, [Batch] of
+// those that take many; a [Control] pauses consumers and changes their prefetch
+// while they run.
+//
+// On a queue with single active consumer (topology.Queue.SingleActive) Run needs
+// nothing else: the others wait, and have the rest in order when the active one
+// drains, pauses or is lost (R 8). With Workers 1 the handling keeps that order.
 //
 // The end of Run's ctx is no verdict on any message: it starts the drain.
 //

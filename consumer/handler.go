@@ -2,11 +2,8 @@ package consumer
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"mime"
 	"slices"
-	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -36,37 +33,6 @@ func Chain(h Handler, m ...Middleware) Handler {
 		h = wrap(h)
 	}
 	return h
-}
-
-// JSON makes a handler of a function that takes a decoded body. A body that
-// does not decode into T, or a content type other than JSON, is a
-// *MalformedError: no repetition helps. No content type counts as JSON; a
-// content encoding (gzip) is not undone.
-func JSON[T any](f func(context.Context, T, amqp.Delivery) error) Handler {
-	return func(ctx context.Context, d amqp.Delivery) error {
-		var v T
-		if problem := notJSON(d); problem != "" {
-			return &MalformedError{Problem: problem}
-		}
-		if err := json.Unmarshal(d.Body, &v); err != nil {
-			return &MalformedError{Problem: fmt.Sprintf("the body does not decode into %T", v), Err: err}
-		}
-		return f(ctx, v, d)
-	}
-}
-
-func notJSON(d amqp.Delivery) string {
-	if d.ContentEncoding != "" && !strings.EqualFold(d.ContentEncoding, "utf-8") && !strings.EqualFold(d.ContentEncoding, "identity") {
-		return fmt.Sprintf("content-encoding %q is not supported", d.ContentEncoding)
-	}
-	if d.ContentType == "" {
-		return ""
-	}
-	kind, _, err := mime.ParseMediaType(d.ContentType)
-	if err != nil || kind != "application/json" && kind != "text/json" && !strings.HasSuffix(kind, "+json") {
-		return fmt.Sprintf("content-type %q is not JSON", d.ContentType)
-	}
-	return ""
 }
 
 // MalformedError is a message that can never be handled as it is.

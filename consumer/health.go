@@ -13,7 +13,7 @@ type Status string
 const (
 	Consuming    Status = "consuming"
 	Disconnected Status = "disconnected" // no session; resubscribing
-	Paused       Status = "paused"       // copies cannot be stored; no handler starts
+	Paused       Status = "paused"       // no handler starts: copies cannot be stored, or a Control says so; Err tells
 	HeldAside    Status = "held-aside"   // a message that can be neither copied nor dead-lettered safely stays unacked
 	Panicking    Status = "panicking"    // three panics in a row outside Recover
 	Stopped      Status = "stopped"

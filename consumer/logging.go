@@ -65,5 +65,8 @@ func describe(err error) (slog.Level, string, error) {
 		}
 		return slog.LevelDebug, "message handled, copy under way", nil
 	}
+	if _, postponed := verdict.AsPostponed(err); postponed {
+		return slog.LevelDebug, "not handled yet, postponed", err
+	}
 	return slog.LevelError, "attempt failed", err
 }

@@ -28,15 +28,15 @@ func RawRoute(ctx context.Context) (Route, bool) {
 // delivery: a handler that switches on the routing key must see the same one
 // on every attempt (R 13). A story of another queue, which a user forwarded
 // with the headers, is not ours to apply.
-func (r *runner) contextFor(d *amqp.Delivery) context.Context {
+func (s *session) contextFor(d *amqp.Delivery) context.Context {
 	d.Acknowledger = nil
 	if _, came := d.Headers[story.HeaderOriginQueue]; !came {
-		return r.handling
+		return s.handling
 	}
-	s, err := story.Read(d.Headers)
+	told, err := story.Read(d.Headers)
 	raw := Route{Exchange: d.Exchange, Key: d.RoutingKey, Priority: d.Priority}
-	if err != nil || !s.Restore(d, r.cfg.Queue) {
-		return r.handling
+	if err != nil || !told.Restore(d, s.r.cfg.Queue) {
+		return s.handling
 	}
-	return context.WithValue(r.handling, routeKey{}, raw)
+	return context.WithValue(s.handling, routeKey{}, raw)
 }

@@ -38,11 +38,16 @@ func Run(ctx context.Context, l *link.Link, cfg Config) error {
 	}
 	handling, stopHandlers := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stopHandlers(shutdown{})
+	handling = withRun(handling, cfg)
 	r := &runner{
 		link: l, cfg: cfg, prefetch: cfg.Prefetch,
 		jobs: make(chan job), handling: handling, stopHandlers: func() { stopHandlers(shutdown{}) },
 		health: notify.New(cfg.OnHealth),
 	}
+	changed, unwatch := cfg.Control.watch()
+	defer unwatch()
+	r.changed = changed
+	r.obeyPrefetch()
 	for range cfg.Workers {
 		r.helpers.Go(r.work)
 	}
@@ -88,7 +93,10 @@ func RunAll(ctx context.Context, l *link.Link, cfgs ...Config) error {
 type runner struct {
 	link         *link.Link
 	cfg          Config
-	prefetch     int // what the next session asks for
+	prefetch     int             // what the next session asks for
+	ordered      int             // the Control's prefetch, 0 for none, that was last obeyed
+	changed      <-chan struct{} // the Control
+	toldPaused   bool            // by the Control
 	jobs         chan job
 	handling     context.Context //nolint:containedctx // the handlers' ctx of one Run, which this value is
 	stopHandlers func()
@@ -167,7 +175,7 @@ func (r *runner) call(j job) (err error) {
 		}
 		err = panicked
 	}()
-	return probed(r.cfg.Handler(r.contextFor(&j.d), j.d))
+	return probed(r.cfg.Handler(j.s.contextFor(&j.d), j.d))
 }
 
 // noteEnd starts the drain's clock, once.
@@ -212,13 +220,13 @@ func (r *runner) consume(ctx context.Context) error {
 		backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
 	var refusedSince time.Time // zero until a subscription has worked and is refused
 	first := true
-	for n := 1; ctx.Err() == nil; n++ {
+	for n := 1; r.awaitRelease(ctx); n++ {
 		s, err := r.subscribe(ctx, n)
 		var refused *SubscribeError
 		switch {
 		case err == nil:
 			first, refusedSince = false, time.Time{}
-			r.tell(Consuming, nil)
+			r.tellState(Consuming, nil)
 			began := time.Now()
 			err = s.serve(ctx)
 			if time.Since(began) > steady {
@@ -244,7 +252,7 @@ func (r *runner) consume(ctx context.Context) error {
 		}
 		pause := wait.NextBackOff()
 		r.cfg.Logger.Warn("not consuming; subscribing again", "in", pause, "error", err)
-		r.tell(Disconnected, err)
+		r.tellState(Disconnected, err)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -278,6 +286,8 @@ func (r *runner) weigh(s *session, err error) {
 // window is the prefetch of the next session.
 func (r *runner) window() int {
 	switch {
+	case r.cfg.FixedPrefetch:
+		return r.cfg.Prefetch
 	case r.fruitless >= patient:
 		return 1
 	case r.lowered:

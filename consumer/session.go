@@ -22,17 +22,22 @@ type session struct {
 	deliveries <-chan amqp.Delivery
 	results    chan result
 	ended      chan struct{}   // serve has returned: nobody reads results
+	sub        *Subscription   // what handlers see of this
+	handling   context.Context //nolint:containedctx // the handlers' ctx, with sub in it
 	lifetime   context.Context //nolint:containedctx // ends with this session; helpers work under it
 
 	ledger   ledger
 	acks     []ack // scratch
 	open     map[uint64]*delivery
 	waiting  []*delivery // not started, oldest first
+	later    []*delivery // postponed by middleware
 	running  int         // with a worker
 	awaiting int         // with a copy under way
 	giveBack []*delivery
 	hold     hold
 	aside    []*delivery // can be neither copied nor rejected safely
+	held     bool        // by the Control
+	freeAt   time.Time   // when the last pause of any kind ended
 
 	prefetch int
 	settled  int              // deliveries
@@ -46,7 +51,7 @@ type delivery struct {
 	d      amqp.Delivery
 	at     time.Time
 	again  verdict.Again
-	backAt time.Time // when it is given back
+	backAt time.Time // when it is given back, or waits for a worker again
 	waits  int       // for copies, one after the other
 }
 
@@ -59,9 +64,12 @@ type result struct {
 }
 
 func newSession(r *runner, sess *link.Session, deliveries <-chan amqp.Delivery, prefetch int) *session {
+	ended := make(chan struct{})
+	sub := &Subscription{stopping: make(chan struct{}), ended: ended, replace: make(chan struct{}, 1), tell: r.tell}
 	return &session{
 		r: r, sess: sess, deliveries: deliveries, prefetch: prefetch,
-		results: make(chan result, prefetch), ended: make(chan struct{}),
+		results: make(chan result, prefetch), ended: ended,
+		sub: sub, handling: context.WithValue(r.handling, subscriptionKey{}, sub),
 		open: make(map[uint64]*delivery, prefetch),
 	}
 }
@@ -82,6 +90,7 @@ func (s *session) serve(ctx context.Context) error {
 	lifetime, end := context.WithCancel(s.r.handling)
 	s.lifetime = lifetime
 	defer func() {
+		s.beginStop()
 		close(s.ended)
 		end()
 		closeSession(s.sess)
@@ -91,10 +100,11 @@ func (s *session) serve(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	ending := ctx.Done()
-	var deadline, last <-chan time.Time
-	for !s.finished() {
-		if isClosed(s.sess.Done()) { // what the client still has buffered is void
-			return s.lost(ctx)
+	var deadline <-chan time.Time
+	s.obey()
+	for {
+		if over, err := s.over(ctx); over {
+			return err
 		}
 		jobs, next := s.next()
 		timer.Reset(s.untilDue())
@@ -114,25 +124,37 @@ func (s *session) serve(ctx context.Context) error {
 			s.due()
 		case <-age.C:
 			s.checkAge()
+		case <-s.r.changed:
+			s.obey()
+		case <-s.sub.replace:
+			s.retire()
 		case <-ending:
-			ending, s.stopping = nil, true
+			ending = nil
+			s.beginStop()
 			deadline = time.After(time.Until(s.r.drainBy()))
 		case <-deadline:
 			deadline = nil
 			s.r.stopHandlers()
-			last = time.After(stopGrace)
-		case <-last:
-			return nil
+			s.retireBy = time.After(stopGrace)
 		case <-s.retireBy:
 			return nil
 		case <-s.sess.Done():
 			return s.lost(ctx)
 		}
-		if s.failed != nil {
-			return s.why(s.failed)
-		}
 	}
-	return nil
+}
+
+// over tells whether the session has come to its end, and its cause.
+func (s *session) over(ctx context.Context) (bool, error) {
+	switch {
+	case s.failed != nil:
+		return true, s.why(s.failed)
+	case s.finished():
+		return true, nil
+	case isClosed(s.sess.Done()): // what the client still has buffered is void
+		return true, s.lost(ctx)
+	}
+	return false, nil
 }
 
 // finished tells whether a stopping session has nothing left to wait for.
@@ -143,6 +165,7 @@ func (s *session) finished() bool {
 // lost gives the reason of the session's end. A consumer that the broker
 // cancelled (its queue deleted) ends with no error on the channel (H 8.3).
 func (s *session) lost(ctx context.Context) error {
+	s.beginStop()
 	if ctx.Err() != nil {
 		return s.drainLost()
 	}
@@ -208,10 +231,10 @@ func (s *session) warnOfReturns(d amqp.Delivery) {
 }
 
 // next gives the delivery to hand to a worker, or a nil channel for none: the
-// session is stopping, or copies cannot be stored, so that more failures would
-// only pile up.
+// session is stopping, is held by the Control, or copies cannot be stored, so
+// that more failures would only pile up.
 func (s *session) next() (chan<- job, job) {
-	if s.stopping || len(s.waiting) == 0 || s.hold.paused {
+	if s.stopping || len(s.waiting) == 0 || s.hold.paused || s.r.cfg.Control.load().held() {
 		return nil, job{}
 	}
 	u := s.waiting[0]
@@ -246,6 +269,8 @@ func (s *session) handle(res result) {
 		s.reject(u, res.err, next == doReject)
 	case doGiveBack:
 		s.returnLater(u, res.err)
+	case doPostpone:
+		s.postpone(u, res.err)
 	}
 	s.resume(res)
 }
@@ -320,7 +345,7 @@ func (s *session) noteSettled() {
 // DrainTimeout: one that is stuck must not stop the others for ever.
 func (s *session) retire() {
 	if !s.stopping {
-		s.stopping = true
+		s.beginStop()
 		s.retireBy = time.After(s.r.cfg.DrainTimeout)
 	}
 }

@@ -51,9 +51,13 @@ func (s *session) resume(res result) {
 		h.failed, h.nextAt = 0, time.Time{}
 	}
 	if h.paused && len(h.held) == 0 && h.probing == 0 {
-		s.hold = hold{}
+		s.hold, s.freeAt = hold{}, time.Now()
 		s.r.cfg.Logger.Info("copies are stored again; handling goes on")
-		s.r.tell(Consuming, nil)
+		if why := s.r.cfg.Control.load().why(); why == nil {
+			s.r.tell(Consuming, nil)
+		} else {
+			s.r.tell(Paused, why)
+		}
 		s.noteSettled()
 	}
 }
@@ -137,9 +141,11 @@ func (s *session) settleOne(u *delivery, settle func(tag uint64) error) {
 func (s *session) untilDue() time.Duration {
 	at := time.Now().Add(time.Hour)
 	if !s.stopping {
-		for _, u := range s.giveBack {
-			if u.backAt.Before(at) {
-				at = u.backAt
+		for _, list := range [...][]*delivery{s.giveBack, s.later} {
+			for _, u := range list {
+				if u.backAt.Before(at) {
+					at = u.backAt
+				}
 			}
 		}
 		if len(s.hold.held) > 0 && s.hold.probing == 0 && s.hold.nextAt.Before(at) {
@@ -149,7 +155,7 @@ func (s *session) untilDue() time.Duration {
 	return max(0, time.Until(at))
 }
 
-// due gives back and repeats what is due.
+// due gives back, hands to the workers and repeats what is due.
 func (s *session) due() {
 	if s.stopping {
 		return
@@ -160,6 +166,13 @@ func (s *session) due() {
 			return false
 		}
 		s.settleOne(u, func(tag uint64) error { return s.sess.Channel().Nack(tag, false, true) })
+		return true
+	})
+	s.later = slices.DeleteFunc(s.later, func(u *delivery) bool {
+		if u.backAt.After(now) {
+			return false
+		}
+		s.queue(u)
 		return true
 	})
 	if len(s.hold.held) > 0 && s.hold.probing == 0 && !s.hold.nextAt.After(now) {
@@ -175,12 +188,12 @@ func (s *session) checkAge() {
 	old := func(u *delivery) bool { return time.Since(u.at) > limit }
 	switch {
 	case s.stopping:
-	case len(s.waiting) > 0 && old(s.waiting[0]) && !s.hold.paused:
-		s.r.prefetch = max(s.r.cfg.Workers, s.r.prefetch/2)
+	case len(s.waiting) > 0 && old(s.waiting[0]) && !s.hold.paused && !s.held && s.waiting[0].at.After(s.freeAt):
+		s.r.prefetch = min(s.r.prefetch, max(s.r.cfg.Workers, s.r.prefetch/2))
 		s.r.cfg.Logger.Warn("deliveries wait too long for a worker; giving them back and halving the prefetch",
 			"waited", time.Since(s.waiting[0].at), "prefetch", s.r.prefetch)
 		s.retire()
-	case slices.ContainsFunc(s.hold.held, old) || slices.ContainsFunc(s.aside, old) || len(s.waiting) > 0 && old(s.waiting[0]):
+	case slices.ContainsFunc(s.hold.held, old) || slices.ContainsFunc(s.aside, old) || slices.ContainsFunc(s.later, old) || len(s.waiting) > 0 && old(s.waiting[0]):
 		// Each time counts a delivery for all that is prefetched.
 		s.r.lowered = true
 		s.r.cfg.Logger.Warn("deliveries held too long; giving them back before the broker's consumer timeout")

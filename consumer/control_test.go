@@ -1,0 +1,377 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hareline/hareline/amqptest"
+	"github.com/hareline/hareline/consumer"
+	"github.com/hareline/hareline/link"
+	"github.com/hareline/hareline/retry"
+	"github.com/hareline/hareline/topology"
+)
+
+func requeued(b *amqptest.Broker) []amqptest.Event {
+	return b.Trace(func(e amqptest.Event) bool { return e.Kind == amqptest.EventRequeued })
+}
+
+// timedOut is what the broker took back or ended for its consumer timeout.
+func timedOut(b *amqptest.Broker) []amqptest.Event {
+	return append(brokenChannels(b), b.Trace(func(e amqptest.Event) bool {
+		return e.Kind == amqptest.EventRequeued && e.Reason == "timeout" || e.Kind == amqptest.EventConsumerCancelled && e.Reason == "broker"
+	})...)
+}
+
+func drained(t *testing.T, b *amqptest.Broker, queue string) {
+	t.Helper()
+	eventually(t, "all are acked", func() bool { q, _ := b.Queue("/", queue); return q.Ready+q.Unacked == 0 })
+}
+
+var errWhy = errors.New("the warehouse moves")
+
+// A hold starts no handler, keeps what was delivered, and counts nothing: many
+// of them do not bring a message nearer to the delivery limit.
+func TestHoldKeepsWhatWasDelivered(t *testing.T) {
+	each(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		declare(t, b, "q", amqp.Table{"x-queue-type": "quorum", "x-delivery-limit": int64(3)})
+		fill(t, b, "q", 40)
+		var c calls
+		var control consumer.Control
+		release := control.Hold(errWhy)
+		r := run(t, l, consumer.Config{Queue: "q", Prefetch: 10, Control: &control, Handler: func(_ context.Context, d amqp.Delivery) error {
+			c.add(d)
+			<-time.After(10 * time.Second)
+			return nil
+		}})
+		if h := r.becomes(t, consumer.Paused); !errors.Is(h.Err, errWhy) {
+			t.Errorf("told %v", h.Err)
+		}
+		release()
+		r.becomes(t, consumer.Consuming)
+		for range 10 {
+			pass(15 * time.Second)
+			release, other := control.Hold(nil), control.Hold(errWhy)
+			pass(15 * time.Second) // the one that ran is done
+			before := c.distinct()
+			release()
+			release()
+			pass(15 * time.Second)
+			if got := c.distinct(); got != before || unacked(b, "q") != 10 {
+				t.Errorf("%d handlers started while held, %d kept", got-before, unacked(b, "q"))
+			}
+			other()
+		}
+		drained(t, b, "q")
+		r.stopped(t)
+		c.once(t, 40)
+		if got := requeued(b); len(got) > 0 {
+			t.Errorf("given back: %v", got)
+		}
+		if told := r.told(); told[consumer.Paused] != 10 || told[consumer.Consuming] != 10 {
+			t.Errorf("told %v", told)
+		}
+	})
+}
+
+// R 19: a hold that lasts does not run into the broker's consumer timeout, and
+// takes nothing from others for ever: at half of it all goes back, in order, and
+// nothing is subscribed until the release.
+func TestALongHoldEndsTheSubscription(t *testing.T) {
+	each(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		declare(t, b, "q", quorum)
+		fill(t, b, "q", 20)
+		var c calls
+		var control consumer.Control
+		r := run(t, l, consumer.Config{Queue: "q", Prefetch: 10, Control: &control, Handler: func(_ context.Context, d amqp.Delivery) error {
+			c.add(d)
+			<-time.After(time.Second)
+			return nil
+		}})
+		r.becomes(t, consumer.Consuming)
+		release := control.Hold(errWhy)
+		pass(14 * time.Minute)
+		if got := unacked(b, "q"); got < 9 {
+			t.Errorf("%d kept after 14 minutes", got)
+		}
+		pass(4 * time.Minute)
+		started := c.distinct()
+		left(t, b, "q", numbers(started, 20)...)
+		if now := b.Consumers("/"); len(now) != 0 {
+			t.Errorf("after 18 minutes: %+v", now)
+		}
+		pass(30 * time.Minute)
+		release()
+		drained(t, b, "q")
+		r.stopped(t)
+		c.once(t, 20)
+		if got := timedOut(b); len(got) > 0 {
+			t.Errorf("the broker took it back: %v", got)
+		}
+		if told := r.told(); told[consumer.Paused] != 1 || told[consumer.Disconnected] != 0 {
+			t.Errorf("told %v", told)
+		}
+	})
+}
+
+// A handler that ran when the hold began, and the deliveries that wait longer
+// after it than a worker alone would have made them, do not shrink the prefetch
+// for good.
+func TestAHoldDoesNotShrinkThePrefetch(t *testing.T) {
+	on40(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		declare(t, b, "q", quorum)
+		fill(t, b, "q", 100)
+		var control consumer.Control
+		r := run(t, l, consumer.Config{Queue: "q", Prefetch: 10, Control: &control, Handler: func(context.Context, amqp.Delivery) error {
+			<-time.After(time.Minute)
+			return nil
+		}})
+		pass(time.Second)
+		release := control.Hold(nil)
+		pass(13 * time.Minute)
+		release()
+		drained(t, b, "q")
+		if now := b.Consumers("/"); len(now) != 1 || now[0].Prefetch != 10 {
+			t.Errorf("in the end: %+v", now)
+		}
+		r.stopped(t)
+		if got := timedOut(b); len(got) > 0 {
+			t.Errorf("the broker took it back: %v", got)
+		}
+	})
+}
+
+// A pause gives back what only waited, at once and in order, for others.
+func TestPauseGivesBack(t *testing.T) {
+	for kind, args := range map[string]amqp.Table{"quorum": quorum, "classic": classic} {
+		t.Run(kind, func(t *testing.T) {
+			each(t, func(t *testing.T, b *amqptest.Broker) {
+				l := open(t, b, link.Config{})
+				declare(t, b, "q", args)
+				fill(t, b, "q", 20)
+				var c calls
+				var control consumer.Control
+				r := run(t, l, consumer.Config{Queue: "q", Workers: 2, Prefetch: 10, Control: &control, Handler: func(_ context.Context, d amqp.Delivery) error {
+					c.add(d)
+					<-time.After(10 * time.Second)
+					return nil
+				}})
+				pass(time.Second)
+				resume := control.Pause(errWhy)
+				pass(10 * time.Second)
+				if c.distinct() != 2 {
+					t.Errorf("%d handlers started", c.distinct())
+				}
+				left(t, b, "q", numbers(2, 20)...)
+				pass(time.Minute)
+				b.CutConnections() // nobody minds
+				pass(time.Minute)
+				resume()
+				drained(t, b, "q")
+				r.stopped(t)
+				c.once(t, 20)
+				if told := r.told(); told[consumer.Paused] != 1 || told[consumer.Consuming] != 2 {
+					t.Errorf("told %v", told)
+				}
+			})
+		})
+	}
+}
+
+// A paused consumer drains, and a Control pauses all that have it.
+func TestPauseOfSeveralAndTheirEnd(t *testing.T) {
+	on40(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		var control consumer.Control
+		var all []*running
+		for _, q := range []string{"a", "b"} {
+			declare(t, b, q, quorum)
+			all = append(all, run(t, l, consumer.Config{Queue: q, Control: &control, Handler: func(context.Context, amqp.Delivery) error { return nil }}))
+			all[len(all)-1].becomes(t, consumer.Consuming)
+		}
+		control.Pause(nil)
+		for _, r := range all {
+			if h := r.becomes(t, consumer.Paused); h.Err == nil {
+				t.Error("paused without a reason")
+			}
+		}
+		pass(time.Minute)
+		if now := b.Consumers("/"); len(now) != 0 {
+			t.Errorf("paused: %+v", now)
+		}
+		began := time.Now()
+		for _, r := range all {
+			r.stopped(t)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the drain of nothing took %v", took)
+		}
+	})
+}
+
+func TestPrefetchAtRunTime(t *testing.T) {
+	each(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		declare(t, b, "q", quorum)
+		fill(t, b, "q", 200)
+		var c calls
+		var control consumer.Control
+		if err := control.SetPrefetch(5); err != nil {
+			t.Fatal(err)
+		}
+		r := run(t, l, consumer.Config{Queue: "q", Workers: 2, Prefetch: 10, Control: &control, Handler: func(_ context.Context, d amqp.Delivery) error {
+			c.add(d)
+			<-time.After(time.Second)
+			return nil
+		}})
+		for _, want := range []int{5, 50, 1, 20} {
+			if err := control.SetPrefetch(want); err != nil {
+				t.Fatal(err)
+			}
+			pass(5500 * time.Millisecond)
+			if now := b.Consumers("/"); len(now) != 1 || now[0].Prefetch != want || unacked(b, "q") != want {
+				t.Errorf("prefetch %d, %d unacked: %+v", want, unacked(b, "q"), now)
+			}
+		}
+		drained(t, b, "q")
+		r.stopped(t)
+		c.once(t, 200)
+		for _, bad := range []int{-1, 0, 65536} {
+			var wrong *consumer.ConfigError
+			if err := control.SetPrefetch(bad); !errors.As(err, &wrong) {
+				t.Errorf("prefetch %d: %v", bad, err)
+			}
+		}
+	})
+}
+
+// On a queue with single active consumer a hold keeps the turn, and a pause
+// hands it over; the order stays through both, and through another prefetch (R 8).
+func TestControlOfASingleActiveConsumer(t *testing.T) {
+	each(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		declare(t, b, "sac", amqp.Table{"x-queue-type": "quorum", "x-single-active-consumer": true, "x-delivery-limit": int64(1000)})
+		fill(t, b, "sac", 60)
+		var mu sync.Mutex
+		var order, by []string
+		start := func(name string, control *consumer.Control) *running {
+			return run(t, l, consumer.Config{Queue: "sac", Prefetch: 7, Control: control, Handler: func(_ context.Context, d amqp.Delivery) error {
+				mu.Lock()
+				order, by = append(order, d.MessageId), append(by, name)
+				mu.Unlock()
+				<-time.After(time.Second)
+				return nil
+			}})
+		}
+		var first, second consumer.Control
+		a := start("a", &first)
+		a.becomes(t, consumer.Consuming)
+		z := start("z", &second)
+		pass(5500 * time.Millisecond)
+		release := first.Hold(nil)
+		pass(time.Minute)
+		release()
+		pass(5 * time.Second)
+		mu.Lock()
+		if slices.Contains(by, "z") {
+			t.Error("the hold handed over")
+		}
+		mu.Unlock()
+		resume := first.Pause(nil)
+		pass(10500 * time.Millisecond)
+		mu.Lock()
+		if by[len(by)-1] != "z" {
+			t.Error("the pause did not hand over")
+		}
+		mu.Unlock()
+		resume()
+		if err := second.SetPrefetch(3); err != nil { // a takes its turn again
+			t.Fatal(err)
+		}
+		drained(t, b, "sac")
+		a.stopped(t)
+		z.stopped(t)
+		if !slices.Equal(order, numbers(0, 60)) {
+			t.Errorf("handled in the order %v", order)
+		}
+	})
+}
+
+// What middleware postpones is no attempt: retry and dlq leave it, nothing is
+// settled, others overtake it.
+func TestPostponed(t *testing.T) {
+	for where, each := range map[string]func(*testing.T, func(*testing.T, *amqptest.Broker)){"outermost": each, "innermost": on40} {
+		t.Run(where, func(t *testing.T) {
+			each(t, func(t *testing.T, b *amqptest.Broker) {
+				l := open(t, b, link.Config{})
+				w, copies := work(t, l, topology.WorkConfig{DeliveryLimit: 5})
+				fill(t, b, w.Queue, 10)
+				var c, asked calls
+				late := func(next consumer.Handler) consumer.Handler {
+					return func(ctx context.Context, d amqp.Delivery) error {
+						if asked.add(d) <= 100 && d.MessageId == "3" {
+							return fmt.Errorf("wrapped: %w", consumer.Postpone(time.Second, errWhy))
+						}
+						return next(ctx, d)
+					}
+				}
+				handler := func(_ context.Context, d amqp.Delivery) error { c.add(d); return nil }
+				h := late(chain(copies, w, retry.Policy{}, handler))
+				if where == "innermost" {
+					h = chain(copies, w, retry.Policy{}, late(handler))
+				}
+				r := run(t, l, consumer.Config{Queue: w.Queue, Handler: h})
+				pass(99 * time.Second)
+				if c.distinct() != 9 || unacked(b, w.Queue) != 1 {
+					t.Errorf("%d handled, %d unacked", c.distinct(), unacked(b, w.Queue))
+				}
+				drained(t, b, w.Queue)
+				r.stopped(t)
+				c.once(t, 10)
+				left(t, b, w.DeadLetterQueue)
+				if got := asked.all()["3"]; got != 101 {
+					t.Errorf("asked %d times", got)
+				}
+				if got := requeued(b); len(got) > 0 {
+					t.Errorf("given back: %v", got)
+				}
+			})
+		})
+	}
+}
+
+// Middleware that always postpones, without a delay: no spinning, and it goes
+// back before the consumer timeout (R 19).
+func TestPostponedForEver(t *testing.T) {
+	each(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		declare(t, b, "q", quorum)
+		fill(t, b, "q", 3)
+		var asked calls
+		r := run(t, l, consumer.Config{Queue: "q", ConsumerTimeout: 4 * time.Minute, Handler: func(_ context.Context, d amqp.Delivery) error {
+			asked.add(d)
+			return consumer.Postpone(0, nil)
+		}})
+		pass(150 * time.Second)
+		if got := requeued(b); len(got) != 3 {
+			t.Errorf("given back after 2 minutes: %v", got)
+		}
+		r.stopped(t)
+		ready := ids(b.Messages("/", "q"))
+		if slices.Sort(ready); !slices.Equal(ready, numbers(0, 3)) {
+			t.Errorf("in the queue: %v", ready)
+		}
+		if got := asked.all()["0"]; got > 1600 {
+			t.Errorf("asked %d times", got)
+		}
+	})
+}

@@ -1,0 +1,54 @@
+package consumer
+
+import "context"
+
+// Subscription is one session of a consumer: basic.consume on one channel, until
+// that is lost, replaced or drained. What it delivered and nobody settled then is
+// delivered again, here or elsewhere. It is for middleware that keeps deliveries
+// for a while behind a pending error, as package ordered does. Safe for concurrent
+// use.
+type Subscription struct {
+	stopping chan struct{}
+	ended    chan struct{}
+	replace  chan struct{}
+	tell     func(Status, error)
+}
+
+type subscriptionKey struct{}
+
+// SubscriptionOf gives the subscription that a handler's delivery came on; false
+// for a ctx that no consumer made.
+func SubscriptionOf(ctx context.Context) (*Subscription, bool) {
+	s, ok := ctx.Value(subscriptionKey{}).(*Subscription)
+	return s, ok
+}
+
+// Stopping is closed when this subscription starts no handler any more: the
+// drain, a replacement, or its loss. From then on an error that would give a
+// delivery back settles nothing: the end of the channel gives back all, in order
+// (R 8).
+func (s *Subscription) Stopping() <-chan struct{} { return s.stopping }
+
+// Ended is closed when nothing can be settled on it any more.
+func (s *Subscription) Ended() <-chan struct{} { return s.ended }
+
+// Replace asks the consumer to close this subscription, which gives everything
+// unsettled back in order, and to subscribe anew. Handlers that run, and pending
+// errors, are waited for first, up to DrainTimeout.
+func (s *Subscription) Replace() {
+	select {
+	case s.replace <- struct{}{}:
+	default:
+	}
+}
+
+// Report tells OnHealth of a state that the consumer itself does not see.
+func (s *Subscription) Report(status Status, err error) { s.tell(status, err) }
+
+// beginStop is the moment after which no handler starts.
+func (s *session) beginStop() {
+	if !s.stopping {
+		s.stopping = true
+		close(s.sub.stopping)
+	}
+}

@@ -20,6 +20,7 @@ type Bus struct {
 	link   *link.Link
 	cfg    Config
 	events *confirm.Publisher
+	inbox  inbox
 
 	mu     sync.Mutex
 	groups map[string]*subscription // nil while it is being declared
@@ -27,6 +28,7 @@ type Bus struct {
 	stop   context.CancelFunc // ends Run; nil when it does not run
 	ended  chan struct{}      // closed when that Run has returned
 	closed bool
+	asked  bool // the exchange of the requests is declared
 }
 
 // Open declares the exchange and opens a publisher, waiting for the link until
@@ -39,6 +41,7 @@ func Open(ctx context.Context, l *link.Link, cfg Config) (*Bus, error) {
 		return nil, err
 	}
 	b := &Bus{link: l, cfg: cfg, groups: make(map[string]*subscription)}
+	b.inbox.link, b.inbox.prefix, b.inbox.log = l, cfg.Exchange+".replies.", cfg.Logger
 	if err := topology.Declare(ctx, l, b.exchange()); err != nil {
 		return nil, fmt.Errorf("bus: declare the exchange of the events: %w", err)
 	}
@@ -59,7 +62,7 @@ func (b *Bus) exchange() topology.Topology {
 // is Ignore). Outcomes with Temporary() true may be repeated: set MessageID,
 // then, for a copy may have been stored.
 func (b *Bus) Publish(ctx context.Context, e Event) error {
-	key, msg, err := e.message(time.Now())
+	key, msg, err := b.cfg.message(e, time.Now())
 	if err != nil {
 		return err
 	}
@@ -71,8 +74,9 @@ func (b *Bus) Publish(ctx context.Context, e Event) error {
 	return err
 }
 
-// Close ends a Run that goes on and waits for its drain, then closes the
-// publishers: what is under way gets its outcome. When ctx ends first, the rest
+// Close ends a Run that goes on and waits for its drain, then ends requests that
+// still wait with ErrClosed and closes the publishers: what is under way gets its
+// outcome. When ctx ends first, the rest
 // becomes unsent or unknown, and its events come back to their queues. The link
 // is the caller's to close, after this.
 func (b *Bus) Close(ctx context.Context) error {
@@ -94,6 +98,7 @@ func (b *Bus) Close(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("bus: handlers are still running: %w", context.Cause(ctx)))
 		}
 	}
+	b.inbox.close(ctx)
 	for _, p := range append(publishers, b.events) {
 		errs = append(errs, p.Close(ctx))
 	}

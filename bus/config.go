@@ -25,8 +25,21 @@ const (
 type Config struct {
 	// Exchange is the name of the topic exchange. Default "events".
 	Exchange string
-	// Unrouted is what becomes of events without subscribers. Default Fail.
+	// Unrouted is what becomes of events without subscribers. Default Fail. A
+	// request without responders always fails.
 	Unrouted Unrouted
+
+	// Format is how events, requests and replies are written. Default Envelope. All
+	// formats are read.
+	Format Format
+	// Source is the source of CloudEvents: a URI reference that names this program,
+	// such as "/orders". Required where Format is one of theirs.
+	Source string
+	// Versions of event types that handlers get in the newest version alone. What is
+	// not named here comes as it was published.
+	Versions []Versions
+	// RequestTimeout is the deadline of a Request whose ctx has none. Default 30 s.
+	RequestTimeout time.Duration
 
 	// Workers is how many handlers of a group run at once in this process.
 	// Default 1. Prefetch is how many events it may hold. Default 100 or twice
@@ -61,6 +74,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Exchange = cmp.Or(c.Exchange, "events")
+	c.RequestTimeout = cmp.Or(c.RequestTimeout, 30*time.Second)
 	c.Workers = cmp.Or(c.Workers, 1)
 	c.Prefetch = cmp.Or(c.Prefetch, max(100, 2*c.Workers))
 	c.Logger = cmp.Or(c.Logger, slog.Default())
@@ -83,16 +97,37 @@ func (c Config) validate() error {
 		return &ConfigError{Field: "Workers", Problem: fmt.Sprintf("is %d", c.Workers), Fix: "use at least 1, or 0 for the default"}
 	case c.Prefetch < c.Workers || c.Prefetch > maxPrefetch:
 		return &ConfigError{Field: "Prefetch", Problem: fmt.Sprintf("is %d", c.Prefetch), Fix: fmt.Sprintf("use Workers (%d) to %d, or 0 for the default", c.Workers, maxPrefetch)}
+	case c.Format > CloudEventsStructured:
+		return &ConfigError{Field: "Format", Problem: fmt.Sprintf("is %d", c.Format), Fix: "use bus.Envelope, bus.CloudEventsBinary or bus.CloudEventsStructured"}
+	case c.RequestTimeout < 0:
+		return &ConfigError{Field: "RequestTimeout", Problem: "is negative", Fix: "leave it zero for the default"}
 	case c.DrainTimeout < 0:
 		return &ConfigError{Field: "DrainTimeout", Problem: "is negative", Fix: "leave it zero for the default"}
 	case c.ConsumerTimeout < 0:
 		return &ConfigError{Field: "ConsumerTimeout", Problem: "is negative", Fix: "leave it zero for the default"}
 	}
+	if problem := sourceProblem(c.Source); problem != "" && c.Format != Envelope {
+		return &ConfigError{Field: "Source", Problem: problem, Fix: "name this program by a URI reference"}
+	}
+	return c.validateVersions()
+}
+
+func (c Config) validateVersions() error {
+	known := make(map[string]bool)
+	for _, v := range c.Versions {
+		if problem, fix := v.validate(); problem != "" {
+			return &ConfigError{Field: "Versions", Problem: problem, Fix: fix}
+		}
+		if known[v.Type] {
+			return &ConfigError{Field: "Versions", Problem: fmt.Sprintf("have %q twice", v.Type), Fix: "give all its steps in one"}
+		}
+		known[v.Type] = true
+	}
 	return nil
 }
 
 // ConfigError names what was given to the bus and cannot be used: a field of
-// [Config], or an argument of [Bus.Subscribe].
+// [Config], or an argument of [Bus.Subscribe] or [Bus.Respond].
 type ConfigError struct {
 	Field, Problem, Fix string
 }

@@ -66,7 +66,7 @@ func TestCheckSubscription(t *testing.T) {
 		{"video.**", "g", h, "pattern"},
 		{"video.*", "g", nil, "handler"},
 	} {
-		err := checkSubscription(c.pattern, c.group, c.handler)
+		err := checkSubscription(c.pattern, c.group, c.handler != nil)
 		var bad *ConfigError
 		if (err == nil) != (c.field == "") || err != nil && (!errors.As(err, &bad) || bad.Field != c.field) {
 			t.Errorf("pattern %q, group %q: %v, want a fault of %q", c.pattern, c.group, err, c.field)

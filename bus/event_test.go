@@ -15,9 +15,9 @@ import (
 // The bytes on the wire are a contract with programs in other languages.
 func TestMessageOnTheWire(t *testing.T) {
 	at := time.UnixMicro(1_700_000_000_250_000)
-	key, msg, err := Event{
+	key, msg, err := Config{}.message(Event{
 		Type: "video.watch_started", Payload: map[string]any{"user_id": "user123"}, MessageID: "m1",
-	}.message(at)
+	}, at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestMessageKey(t *testing.T) {
 		{"a.b", "", "a.b"},
 		{"a.b", "eu.a.b", "eu.a.b"},
 	} {
-		if key, _, err := (Event{Type: c.kind, Key: c.key}).message(time.Now()); err != nil || key != c.want {
+		if key, _, err := (Config{}).message(Event{Type: c.kind, Key: c.key}, time.Now()); err != nil || key != c.want {
 			t.Errorf("type %q with key %q goes to %q, %v; want %q", c.kind, c.key, key, err, c.want)
 		}
 	}
@@ -50,7 +50,7 @@ func TestMessageRefused(t *testing.T) {
 		"no type":              {Event{Payload: 1}, false},
 		"payload not for JSON": {Event{Type: "a", Payload: math.Inf(1)}, true},
 	} {
-		_, _, err := c.event.message(time.Now())
+		_, _, err := Config{}.message(c.event, time.Now())
 		var refused *EventError
 		if !errors.As(err, &refused) || refused.Type != c.event.Type || errors.As(err, &encoder) != c.encoder {
 			t.Errorf("%s: %v, want an *EventError", name, err)
@@ -84,7 +84,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 		sent := payload{rapid.String().Draw(t, "s"), rapid.Int64().Draw(t, "n"), rapid.SliceOfN(rapid.String(), 1, 3).Draw(t, "l")}
 		kind := rapid.StringMatching(`[a-zé]{1,9}(\.[a-z<&"]{1,9})?`).Draw(t, "type")
-		key, msg, err := Event{Type: kind, Payload: sent, MessageID: "id"}.message(time.Now())
+		key, msg, err := Config{}.message(Event{Type: kind, Payload: sent, MessageID: "id"}, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -95,3 +95,25 @@ func ExampleBus_Replay() {
 	}
 	_ = replay
 }
+
+// A request, and what may become of it.
+func ExampleBus_Request() {
+	ask := func(ctx context.Context, b *bus.Bus) error {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		reply, err := b.Request(ctx, bus.Event{Type: "price.of", Payload: "Iron Man"})
+		var failed *bus.ResponderError
+		var none *bus.NoReplyError
+		switch {
+		case errors.As(err, &failed):
+			slog.Warn("the responder says no", "why", failed.Text, "again later", failed.Temporary())
+		case errors.As(err, &none):
+			slog.Warn("no reply in time: perhaps handled all the same", "error", err)
+		case err == nil:
+			var cents int
+			return reply.Decode(&cents)
+		}
+		return err
+	}
+	_ = ask
+}

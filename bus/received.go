@@ -3,7 +3,7 @@ package bus
 import (
 	"context"
 	"encoding/json"
-	"math"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -22,16 +22,24 @@ type Handler func(ctx context.Context, e Received) error
 
 // Received is an event as a subscriber gets it. Its Payload must not be changed.
 type Received struct {
+	// Type is what happened. Of a type in Config.Versions it is the newest version,
+	// whatever was published: Payload is of that version then.
 	Type string
 	// Key is the routing key it was published with, also when it comes back from
 	// a delay or a replay.
-	Key     string
-	Payload json.RawMessage // nil when the publisher sent none
+	Key string
+	// Payload is what the publisher gave, nil when it sent none. It is JSON unless
+	// ContentType says otherwise.
+	Payload json.RawMessage
 	// Timestamp is when it was published; zero when the publisher did not say.
 	Timestamp time.Time
 	// MessageID is the same for all copies of one event; empty from publishers
-	// that give none.
+	// that give none. Of a CloudEvent it is the id.
 	MessageID string
+	// ContentType of the payload, Source, Subject and Extensions are those of a
+	// CloudEvent, dataschema among the extensions; empty in an envelope.
+	ContentType, Source, Subject string
+	Extensions                   map[string]string
 	// Attempt counts this group's attempts since the event was published or last
 	// replayed, from 1.
 	Attempt int
@@ -47,7 +55,10 @@ type Received struct {
 // the event.
 func (r Received) Decode(v any) error {
 	if len(r.Payload) == 0 {
-		return &consumer.MalformedError{Problem: `the event has no "payload"`}
+		return &consumer.MalformedError{Problem: "event " + strconv.Quote(r.Type) + " has no payload"}
+	}
+	if !isJSON(r.ContentType) {
+		return &consumer.MalformedError{Problem: fmt.Sprintf("the payload of event %q is %s, not JSON", r.Type, r.ContentType)}
 	}
 	if err := json.Unmarshal(r.Payload, v); err != nil {
 		return &consumer.MalformedError{Problem: "the payload of event " + strconv.Quote(r.Type) + " does not decode", Err: err}
@@ -55,46 +66,21 @@ func (r Received) Decode(v any) error {
 	return nil
 }
 
-// receive reads a delivery of group. Anything but an object with an event_type
-// is a *consumer.MalformedError; other fields may be missing, and further ones
-// are ignored. The content-type is not looked at: publishers that set none, or a
-// wrong one, are common.
+// receive reads a delivery of group, in any format. What is no event is a
+// *consumer.MalformedError.
 func receive(d amqp.Delivery, group string) (Received, error) {
-	var fields map[string]json.RawMessage // a struct would take "EVENT_TYPE" as well
-	if err := json.Unmarshal(d.Body, &fields); err != nil {
-		return Received{}, &consumer.MalformedError{Problem: "the body is not a JSON object", Err: err}
-	}
-	var kind string
-	if err := json.Unmarshal(fields["event_type"], &kind); err != nil || kind == "" {
-		return Received{}, &consumer.MalformedError{Problem: `the body has no "event_type" that is a string`, Err: err}
+	r, err := read(d)
+	if err != nil {
+		return Received{}, err
 	}
 	told, err := story.Read(d.Headers)
 	if err != nil {
 		return Received{}, err // retry's middleware has read it before: not reached
 	}
 	told = told.For(group)
-	r := Received{
-		Type:        kind,
-		Key:         d.RoutingKey,
-		Payload:     fields["payload"],
-		Timestamp:   d.Timestamp,
-		MessageID:   d.MessageId,
-		Attempt:     told.RetryCount + 1,
-		Replays:     told.ReplayCount,
-		Redelivered: d.Redelivered,
-	}
-	if at, ok := moment(fields["timestamp"]); ok {
-		r.Timestamp = at
-	}
+	r.Key = d.RoutingKey
+	r.Attempt = told.RetryCount + 1
+	r.Replays = told.ReplayCount
+	r.Redelivered = d.Redelivered
 	return r, nil
-}
-
-// moment reads seconds since 1970, an integer or a fraction. A number that no
-// clock shows is like none at all.
-func moment(raw json.RawMessage) (time.Time, bool) {
-	s, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil || math.IsNaN(s) || s <= 0 || s > 253402300799 { // the end of year 9999
-		return time.Time{}, false
-	}
-	return time.UnixMicro(int64(math.Round(s * 1e6))), true
 }

@@ -92,6 +92,9 @@ func TestDecode(t *testing.T) {
 	if err := (Received{Payload: json.RawMessage(`5`)}).Decode(&n); err != nil || n != 5 {
 		t.Errorf("%d, %v", n, err)
 	}
+	if err := (Received{ContentType: "text/plain", Payload: json.RawMessage(`5`)}).Decode(&n); retry.Classify(err) != retry.VerdictMalformed {
+		t.Errorf("text taken for JSON: %v", err)
+	}
 	for name, payload := range map[string]string{"none": "", "another type": `"five"`} {
 		err := Received{Type: "a", Payload: json.RawMessage(payload)}.Decode(&n)
 		if retry.Classify(err) != retry.VerdictMalformed {

@@ -42,13 +42,18 @@ type subscription struct {
 // Errors: *ConfigError, ErrClosed, those of topology.Declare and confirm.Open.
 // After one the group is not subscribed, and Subscribe may be repeated.
 func (b *Bus) Subscribe(ctx context.Context, pattern, group string, h Handler, m ...consumer.Middleware) error {
-	if err := checkSubscription(pattern, group, h); err != nil {
+	if err := checkSubscription(pattern, group, h != nil); err != nil {
 		return err
 	}
+	return b.register(ctx, group, func() (*subscription, error) { return b.subscribe(ctx, pattern, group, h, m) })
+}
+
+// register gives the group the subscription that open opens, unless it has one.
+func (b *Bus) register(ctx context.Context, group string, open func() (*subscription, error)) error {
 	if err := b.reserve(group); err != nil {
 		return err
 	}
-	s, err := b.subscribe(ctx, pattern, group, h, m)
+	s, err := open()
 	b.mu.Lock()
 	closed := b.closed
 	if err == nil && !closed {
@@ -93,12 +98,12 @@ func (b *Bus) subscribe(ctx context.Context, pattern, group string, h Handler, m
 		return nil, fmt.Errorf("bus: subscribe group %q: open the publisher of its copies: %w", group, err)
 	}
 	around := slices.Concat(b.cfg.Middleware, m, []consumer.Middleware{
-		dlq.Middleware(copies, work, dlq.Config{Redact: b.cfg.Redact, CopyTimeout: b.cfg.Policy.CopyTimeout, Logger: b.cfg.Logger}),
+		b.burial(copies, work),
 		retry.Middleware(copies, work, b.cfg.Policy),
 		consumer.Recover(),
 	})
 	handler := consumer.Chain(func(ctx context.Context, d amqp.Delivery) error {
-		e, err := receive(d, group)
+		e, err := b.receive(d, group)
 		if err != nil {
 			return err
 		}
@@ -107,26 +112,34 @@ func (b *Bus) subscribe(ctx context.Context, pattern, group string, h Handler, m
 	return &subscription{work: work, handler: handler, copies: copies}, nil
 }
 
+func (b *Bus) burial(copies *confirm.Publisher, work topology.Work) consumer.Middleware {
+	return dlq.Middleware(copies, work, dlq.Config{Redact: b.cfg.Redact, CopyTimeout: b.cfg.Policy.CopyTimeout, Logger: b.cfg.Logger})
+}
+
+func (b *Bus) receive(d amqp.Delivery, group string) (Received, error) {
+	r, err := receive(d, group)
+	if err != nil {
+		return r, err
+	}
+	return b.cfg.upcast(r)
+}
+
 // work is the topology of a group, the binding of its pattern left out.
 func (b *Bus) work(group string) topology.Work {
 	return topology.WorkQueue(group, topology.WorkConfig{Ladder: b.cfg.Ladder, Retry: b.cfg.Policy})
 }
 
-func checkSubscription(pattern, group string, h Handler) error {
+func checkSubscription(pattern, group string, handler bool) error {
 	switch {
 	case group == "":
 		return &ConfigError{Field: "group", Problem: "is empty", Fix: "name the group: it is the name of its queue"}
 	case strings.ContainsAny(group, "*#"):
 		return &ConfigError{Field: "group", Problem: fmt.Sprintf("%q looks like a pattern", group), Fix: "pass the pattern first, then the group, which is the name of its queue"}
-	case h == nil:
+	case !handler:
 		return &ConfigError{Field: "handler", Problem: fmt.Sprintf("of group %q is nil", group), Fix: "give a function that handles events"}
-	case pattern == "":
-		return &ConfigError{Field: "pattern", Problem: fmt.Sprintf("of group %q is empty and matches nothing", group), Fix: `give an event type, or a pattern such as "video.*", or "#" for all`}
 	}
-	for _, word := range strings.Split(pattern, ".") {
-		if len(word) > 1 && strings.ContainsAny(word, "*#") {
-			return &ConfigError{Field: "pattern", Problem: fmt.Sprintf("%q has a wildcard inside the word %q, where AMQP takes it literally", pattern, word), Fix: `let "*" or "#" stand for whole words between dots`}
-		}
+	if problem, fix := checkPattern(pattern); problem != "" {
+		return &ConfigError{Field: "pattern", Problem: fmt.Sprintf("of group %q: %s", group, problem), Fix: fix}
 	}
 	return nil
 }

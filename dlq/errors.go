@@ -76,3 +76,24 @@ type IncompleteError struct {
 func (e *IncompleteError) Error() string {
 	return fmt.Sprintf("dlq: queue %q: ended after %v with %d of %d letters seen: %s", e.Queue, e.After.Round(time.Millisecond), e.Seen, e.Total, e.Reason)
 }
+
+// JournalError says that the file of ReplayConfig.Journal could not be used: it
+// cannot be written, or it is no journal, or that of another replay. Nothing more
+// was published. Give another path, or delete the file: then letters that the
+// earlier replay left in doubt are published again without being listed.
+type JournalError struct {
+	Path string
+	Line int // where it makes no sense; 0: it is not about a line
+	Err  error
+}
+
+func (e *JournalError) Error() string {
+	where := e.Path
+	if e.Line > 0 {
+		where = fmt.Sprintf("%s:%d", e.Path, e.Line)
+	}
+	return fmt.Sprintf("dlq: journal %s: %v: mend it, give another path, or delete it (what it knows is then published again)", where, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *JournalError) Unwrap() error { return e.Err }

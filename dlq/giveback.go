@@ -17,7 +17,7 @@ const consumerTag = "hareline.dlq"
 // The last channel may have room, and would take what the others give back, so
 // its consumer is cancelled first.
 func (s *scan) giveBack(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+	ctx, cancel := graced(ctx, closeGrace)
 	defer cancel()
 	if n := len(s.sources); n > 0 {
 		s.sources[n-1].cancel(ctx)
@@ -28,7 +28,7 @@ func (s *scan) giveBack(ctx context.Context) {
 			s.disown(src)
 		}
 		alive := src.session.Err() == nil
-		before, err := s.q.countOn(ctx, s.lock)
+		before, err := countOn(ctx, s.lock, s.q.cfg.Queue)
 		_ = s.q.closeSession(ctx, src.session)
 		src.drain(ctx)
 		if wait = wait && alive && err == nil; wait {
@@ -51,7 +51,7 @@ func (s *scan) returned(ctx context.Context, want int) bool {
 	end := time.NewTimer(returnWait)
 	defer end.Stop()
 	for {
-		n, err := s.q.countOn(ctx, s.lock)
+		n, err := countOn(ctx, s.lock, s.q.cfg.Queue)
 		if err == nil && n >= want {
 			return true
 		}

@@ -23,9 +23,9 @@ type QueueConfig struct {
 	// from it, out of order. 0 means 30 minutes, RabbitMQ's default.
 	ConsumerTimeout time.Duration
 
-	// Prefetch is how many letters one channel holds, at most 20,000 (R 20).
-	// The client buffers that many bodies. 0 means a hundredth of the queue,
-	// at least 500: a larger queue takes more channels.
+	// Prefetch is how many letters one channel holds, at most 20,000 (R 20). The
+	// client buffers that many. 0 means as many as have about 12 MiB, by the mean of
+	// those seen so far: a larger queue takes more channels, not more memory.
 	Prefetch int
 
 	// Idle is how long nothing has to come before the queue is asked whether
@@ -107,9 +107,9 @@ func (q *Queue) Look(ctx context.Context, f func(Letter) error) error {
 	if f == nil {
 		return errors.New("dlq: Look needs a function that is shown the letters")
 	}
-	_, err := q.scan(ctx, 0, func(_ *scan, t taken) (action, error) {
+	_, err := q.walk(ctx, &scan{visit: func(_ *scan, t taken) (action, error) {
 		return keep, f(t.letter)
-	})
+	}})
 	return err
 }
 
@@ -119,13 +119,12 @@ func (q *Queue) Discard(ctx context.Context, selected func(Letter) bool) (Report
 	if selected == nil {
 		return Report{}, errors.New("dlq: Discard needs a function that selects letters: nothing is removed without being named")
 	}
-	return q.scan(ctx, 0, func(s *scan, t taken) (action, error) {
-		if !selected(t.letter) {
-			return keep, nil
+	return q.walk(ctx, &scan{visit: func(_ *scan, t taken) (action, error) {
+		if selected(t.letter) {
+			return remove, nil
 		}
-		s.report.Discarded++
-		return remove, nil
-	})
+		return keep, nil
+	}})
 }
 
 // Count is how many letters lie in the queue, those not counted that somebody
@@ -137,23 +136,26 @@ func (q *Queue) Count(ctx context.Context) (int, error) {
 	return q.count(ctx)
 }
 
-func (q *Queue) count(ctx context.Context) (int, error) {
+func (q *Queue) count(ctx context.Context) (int, error) { return q.countOf(ctx, q.cfg.Queue) }
+
+// countOf counts the messages of any queue.
+func (q *Queue) countOf(ctx context.Context, queue string) (int, error) {
 	s, err := q.link.Session(ctx, link.Consuming)
 	if err != nil {
-		return 0, &QueueError{Queue: q.cfg.Queue, Doing: "count its letters", Err: err}
+		return 0, &QueueError{Queue: queue, Doing: "count its messages", Err: err}
 	}
 	defer q.release(ctx, s)
-	return q.countOn(ctx, s)
+	return countOn(ctx, s, queue)
 }
 
-func (q *Queue) countOn(ctx context.Context, s *link.Session) (int, error) {
+func countOn(ctx context.Context, s *link.Session, queue string) (int, error) {
 	var state amqp.Queue
 	err := s.Do(ctx, func(ch *amqp.Channel) (err error) {
-		state, err = ch.QueueDeclarePassive(q.cfg.Queue, true, false, false, false, nil)
+		state, err = ch.QueueDeclarePassive(queue, true, false, false, false, nil)
 		return err
 	})
 	if err != nil {
-		return 0, &QueueError{Queue: q.cfg.Queue, Doing: "count its letters", Err: err}
+		return 0, &QueueError{Queue: queue, Doing: "count its messages", Err: err}
 	}
 	return state.Messages, nil
 }

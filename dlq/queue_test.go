@@ -85,7 +85,7 @@ func TestMaybeStored(t *testing.T) {
 
 func TestGraced(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	late, done := graced(ctx)
+	late, done := graced(ctx, replayGrace)
 	cancel()
 	if late.Err() != nil {
 		t.Error("no grace")
@@ -99,12 +99,12 @@ func TestGraced(t *testing.T) {
 func TestReport(t *testing.T) {
 	var r Report
 	for i := range 3000 {
-		r.fail(fmt.Sprint(i), errors.New("x"), i%2 == 0)
+		r.fail(Duplicate{ID: fmt.Sprint(i)}, errors.New("x"), true)
 	}
-	if r.Failed != 3000 || len(r.Failures) != maxListed || len(r.Duplicates) != maxListed {
+	if r.Failed != 3000 || len(r.Failures) != maxFailures || len(r.Duplicates) != 3000 {
 		t.Errorf("%d failed, %d and %d listed", r.Failed, len(r.Failures), len(r.Duplicates))
 	}
-	r = Report{Total: 5, Seen: 5, Replayed: 2, Kept: 2, Failed: 1, Duplicates: []string{"id"}}
+	r = Report{Total: 5, Seen: 5, Replayed: 2, Kept: 2, Failed: 1, Duplicates: []Duplicate{{ID: "id"}}}
 	if got := r.String(); got != "5 of 5 letters seen, 2 replayed, 0 discarded, 2 kept, 1 failed, 1 possibly published twice" {
 		t.Error(got)
 	}

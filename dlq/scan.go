@@ -23,6 +23,8 @@ const (
 // taken is a letter with what settles it.
 type taken struct {
 	letter Letter
+	mark   Duplicate // how it is listed
+	key    string    // in the journal
 	tag    uint64
 	from   *source
 }
@@ -42,18 +44,22 @@ type taken struct {
 // scan ends after as many letters as there were.
 type scan struct {
 	q        *Queue
-	prefetch int
 	began    time.Time
+	prepare  func() error // once the lock is held; nil: nothing to do
 	visit    func(*scan, taken) (action, error)
 	flight   flight
+	pace     pace
+	progress func(Report) // nil: nobody asks
 	lock     *link.Session
 	sources  []*source
 	report   Report
 	got      int   // letters taken, seen or not
+	bytes    int64 // of their bodies
 	ended    error // the visitor's word: the rest is taken unseen
 }
 
-func (q *Queue) scan(ctx context.Context, window int, visit func(*scan, taken) (action, error)) (Report, error) {
+// walk walks over the letters as s says.
+func (q *Queue) walk(ctx context.Context, s *scan) (Report, error) {
 	if q.err != nil {
 		return Report{}, q.err
 	}
@@ -74,77 +80,152 @@ func (q *Queue) scan(ctx context.Context, window int, visit func(*scan, taken) (
 	if total == 0 {
 		return Report{}, nil
 	}
-	s := &scan{q: q, visit: visit, lock: lock, began: time.Now(), prefetch: q.cfg.Prefetch, flight: flight{window: window}, report: Report{Total: total}}
-	if s.prefetch == 0 {
-		s.prefetch = min(max(500, total/100), maxPrefetch)
+	s.q, s.lock, s.began, s.report.Total = q, lock, time.Now(), total
+	if s.prepare != nil {
+		if err := s.prepare(); err != nil {
+			return s.report, err
+		}
 	}
 	err = s.run(ctx)
 	if errors.Is(err, ErrStop) {
 		err = nil
 	}
+	if broken := s.flight.journal.close(); err == nil {
+		err = broken
+	}
+	s.tell()
 	return s.report, err
+}
+
+// tell tells how far the scan is.
+func (s *scan) tell() {
+	if s.progress != nil {
+		s.progress(s.report)
+	}
 }
 
 // run walks, and leaves nothing taken, in flight or open whatever happens.
 func (s *scan) run(ctx context.Context) (err error) {
 	defer func() {
-		s.flight.land(ctx, s)
+		cause := err
+		if errors.Is(err, ErrStop) {
+			cause = nil
+		}
+		if broken := s.flight.land(ctx, s, cause); cause == nil && broken != nil {
+			err = broken
+		}
 		s.giveBack(ctx)
+		if err == nil {
+			err = s.ended
+		}
 	}()
+	s.tell()
 	for s.got < s.report.Total {
 		src, err := s.open(ctx)
 		if err != nil {
 			return err
 		}
-		if err := s.exhaust(ctx, src); err != nil {
+		err = s.exhaust(ctx, src)
+		if errors.Is(err, errRenew) {
+			err = s.renew(ctx)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return s.ended
+	return nil
+}
+
+// errRenew ends a source that holds nothing but letters nobody has seen.
+var errRenew = errors.New("dlq: half of the consumer timeout is over, and no letter is kept")
+
+// renew gives the unseen letters back, where they were, and starts the time anew:
+// a slow replay of all letters may take as long as it takes.
+func (s *scan) renew(ctx context.Context) error {
+	if err := s.flight.land(ctx, s, nil); err != nil {
+		return err
+	}
+	kept := s.kept()
+	s.giveBack(ctx)
+	s.sources, s.began = nil, time.Now()
+	if kept > 0 { // one whose copy was not confirmed at last
+		return s.late()
+	}
+	return nil
+}
+
+// kept is how many letters the channels hold to give back.
+func (s *scan) kept() int {
+	n := 0
+	for _, src := range s.sources {
+		n += src.kept
+	}
+	return n
+}
+
+// clocks are what a source is watched by.
+type clocks struct {
+	deadline *time.Timer // of the scan
+	idle     *time.Timer
+	second   *time.Ticker // of its progress
+	quiet    int          // how many idle times in a row there were
 }
 
 // exhaust takes letters from one source until all are seen, or it holds as many
 // kept ones as it may.
 func (s *scan) exhaust(ctx context.Context, src *source) error {
-	deadline := time.NewTimer(time.Until(s.began.Add(s.q.cfg.ConsumerTimeout / 2)))
-	defer deadline.Stop()
-	idle := time.NewTimer(s.q.cfg.Idle)
-	defer idle.Stop()
-	quiet := 0
-	for s.got < s.report.Total && src.kept < s.prefetch {
+	c := &clocks{
+		deadline: time.NewTimer(time.Until(s.began.Add(s.q.cfg.ConsumerTimeout / 2))),
+		idle:     time.NewTimer(s.q.cfg.Idle),
+		second:   time.NewTicker(time.Second),
+	}
+	defer c.deadline.Stop()
+	defer c.idle.Stop()
+	defer c.second.Stop()
+	for s.got < s.report.Total && src.kept < src.prefetch {
 		if err := s.mayGoOn(ctx, src); err != nil { // with letters at hand, too
 			return err
 		}
-		deliveries := src.deliveries
-		if s.flight.full() {
-			deliveries = nil
-		}
-		select {
-		case d, ok := <-deliveries:
-			if !ok {
-				return s.failure("read letters", src.gone())
-			}
-			if err := s.take(src, d); err != nil {
-				return err
-			}
-			quiet = 0
-			idle.Reset(s.q.cfg.Idle)
-		case <-s.flight.next():
-			s.flight.settle(s)
-			idle.Reset(s.q.cfg.Idle)
-		case <-idle.C:
-			quiet++
-			if over, err := s.idle(ctx, quiet); over || err != nil {
-				return err
-			}
-			idle.Reset(s.q.cfg.Idle)
-		case <-s.lock.Done():
-			return s.failure("hold the lock", s.lock.Err())
-		case <-deadline.C:
-		case <-ctx.Done():
+		if over, err := s.step(ctx, src, c); over || err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// step waits for one thing to happen: over when the queue turns out to be empty.
+func (s *scan) step(ctx context.Context, src *source, c *clocks) (over bool, err error) {
+	deliveries, resting := src.deliveries, s.pace.resting()
+	if s.flight.full() || resting != nil {
+		deliveries = nil
+		c.idle.Reset(s.q.cfg.Idle)
+	}
+	select {
+	case d, ok := <-deliveries:
+		if !ok {
+			return false, s.failure("read letters", src.gone())
+		}
+		c.quiet = 0
+		c.idle.Reset(s.q.cfg.Idle)
+		return false, s.take(src, d)
+	case <-s.flight.next():
+		c.idle.Reset(s.q.cfg.Idle)
+		return false, s.flight.settle(s)
+	case <-s.flight.due():
+		return false, s.flight.takeOff(s)
+	case <-c.second.C:
+		s.tell()
+	case <-c.idle.C:
+		c.quiet++
+		c.idle.Reset(s.q.cfg.Idle)
+		return s.idle(ctx, c.quiet)
+	case <-s.lock.Done():
+		return false, s.failure("hold the lock", s.lock.Err())
+	case <-resting:
+	case <-c.deadline.C:
+	case <-ctx.Done():
+	}
+	return false, nil
 }
 
 // mayGoOn tells why no further letter of src may be taken: the scan's time is
@@ -154,37 +235,44 @@ func (s *scan) mayGoOn(ctx context.Context, src *source) error {
 		return context.Cause(ctx)
 	}
 	if time.Since(s.began) >= s.q.cfg.ConsumerTimeout/2 {
-		return s.incomplete("half of the consumer timeout is over")
+		if s.kept() == 0 {
+			return errRenew
+		}
+		return s.late()
 	}
 	return s.sync(ctx, src)
 }
 
+func (s *scan) late() error { return s.incomplete("half of the consumer timeout is over") }
+
 // take shows one letter to the visitor and does what it says.
 func (s *scan) take(src *source, d amqp.Delivery) error {
 	s.got++
+	s.bytes += int64(len(d.Body))
 	if s.ended != nil {
 		src.kept++
 		return nil
 	}
 	s.report.Seen++
 	t := taken{letter: Parse(d), tag: d.DeliveryTag, from: src}
+	t.mark = Duplicate{ID: t.letter.ID, MessageID: d.MessageId}
 	act, err := s.visit(s, t)
 	switch act {
 	case keep:
 		s.report.Kept++
 		src.kept++
 	case remove:
-		if err := s.ack(t); err != nil {
-			s.report.Discarded--
-			s.report.fail(t.letter.ID, err, false)
+		if err := s.ack(t, &s.report.Discarded); err != nil {
+			s.report.fail(t.mark, err, false)
 			return s.failure("remove a letter", err)
 		}
 	case later:
 	}
-	s.ended = err
-	if s.q.cfg.Rotate {
+	var broken *JournalError
+	if s.q.cfg.Rotate || errors.As(err, &broken) {
 		return err
 	}
+	s.ended = err
 	return nil
 }
 

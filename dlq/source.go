@@ -14,8 +14,16 @@ import (
 type source struct {
 	session    *link.Session
 	deliveries <-chan amqp.Delivery
+	prefetch   int
 	kept       int
-	unsure     []string // IDs of letters whose ack the broker may not have read yet
+	unsure     []acked // letters whose ack the broker may not have read yet
+}
+
+// acked is a letter of which an ack was written.
+type acked struct {
+	mark Duplicate
+	key  string // in the journal
+	done *int   // what of the report it counts in
 }
 
 func (s *scan) open(ctx context.Context) (*source, error) {
@@ -23,10 +31,10 @@ func (s *scan) open(ctx context.Context) (*source, error) {
 	if err != nil {
 		return nil, s.failure("open a channel", err)
 	}
-	src := &source{session: session}
+	src := &source{session: session, prefetch: s.prefetch()}
 	s.sources = append(s.sources, src)
 	err = session.Do(ctx, func(ch *amqp.Channel) error {
-		if err := ch.Qos(s.prefetch, 0, false); err != nil {
+		if err := ch.Qos(src.prefetch, 0, false); err != nil {
 			return err
 		}
 		deliveries, err := ch.Consume(s.q.cfg.Queue, consumerTag, false, false, false, false, nil)
@@ -39,13 +47,37 @@ func (s *scan) open(ctx context.Context) (*source, error) {
 	return src, nil
 }
 
-// ack removes a letter. It is only written: that the broker read it shows when it
-// answers something later on the same channel.
-func (s *scan) ack(t taken) error {
+// Without a word of the user's, a channel holds as many letters as have about
+// memory bytes, by those seen so far, at least minPrefetch, and so many that the
+// channels do not run out: RabbitMQ allows a connection 2047.
+const (
+	memory      = 12 << 20
+	overhead    = 2 << 10 // of a letter: its headers and the client's account of it
+	minPrefetch = 32
+	maxSources  = 1500
+)
+
+// prefetch of the next source.
+func (s *scan) prefetch() int {
+	if s.q.cfg.Prefetch > 0 {
+		return s.q.cfg.Prefetch
+	}
+	n := minPrefetch // of the first one: nothing is known of the letters yet
+	if s.got > 0 {
+		n = int(memory / (overhead + s.bytes/int64(s.got)))
+	}
+	needed := (s.report.Total - s.got) / max(1, maxSources-len(s.sources))
+	return min(max(n, minPrefetch, needed), maxPrefetch)
+}
+
+// ack removes a letter, which then counts in done. It is only written: that the
+// broker read it shows when it answers something later on the same channel.
+func (s *scan) ack(t taken, done *int) error {
 	if err := t.from.session.Channel().Ack(t.tag, false); err != nil {
 		return err
 	}
-	t.from.unsure = append(t.from.unsure, t.letter.ID)
+	*done++
+	t.from.unsure = append(t.from.unsure, acked{t.mark, t.key, done})
 	return nil
 }
 
@@ -62,33 +94,41 @@ func (s *scan) sync(ctx context.Context, src *source) error {
 	if err := s.ask(ctx, src); err != nil {
 		return s.failure("have acks read", err)
 	}
-	src.unsure = src.unsure[:0]
+	s.settled(src)
 	return nil
+}
+
+// settled: the broker has read the acks of a source.
+func (s *scan) settled(src *source) {
+	for _, a := range src.unsure {
+		s.flight.journal.forget(a.key)
+	}
+	src.unsure = src.unsure[:0]
 }
 
 // acksRead reports whether the broker has read all acks of a source. That a
 // channel could be closed does not tell: the client closes a dead one without
 // an error, and may learn of the death only then.
 func (s *scan) acksRead(ctx context.Context, src *source) bool {
-	return len(src.unsure) == 0 || s.ask(ctx, src) == nil
+	if len(src.unsure) > 0 && s.ask(ctx, src) != nil {
+		return false
+	}
+	s.settled(src)
+	return true
 }
 
 // ask is a request that changes nothing.
 func (s *scan) ask(ctx context.Context, src *source) error {
-	return src.session.Do(ctx, func(ch *amqp.Channel) error { return ch.Qos(s.prefetch, 0, false) })
+	return src.session.Do(ctx, func(ch *amqp.Channel) error { return ch.Qos(src.prefetch, 0, false) })
 }
 
 var errUnsure = errors.New("the connection ended before the broker answered: the letter may still be in the queue")
 
 // disown takes back the letters that were acked into nowhere.
 func (s *scan) disown(src *source) {
-	for _, id := range src.unsure {
-		if s.flight.window > 0 {
-			s.report.Replayed--
-		} else {
-			s.report.Discarded--
-		}
-		s.report.fail(id, errUnsure, s.flight.window > 0)
+	for _, a := range src.unsure {
+		*a.done--
+		s.report.fail(a.mark, errUnsure, s.flight.window > 0)
 	}
 	src.unsure = nil
 }

@@ -23,7 +23,7 @@ if [ ! -x "$tool" ]; then
   mv .bin/build/golangci-lint "$tool"
 fi
 
-for module in . cmd/hareline integration; do
+for module in . cmd/hareline examples integration; do
   say "go vet in $module"
   (cd "$module" && go vet ./...)
   say "golangci-lint in $module"

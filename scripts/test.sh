@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests, with their set-up.
 #
-#   scripts/test.sh unit          the root module and cmd/hareline: needs only Go
+#   scripts/test.sh unit          the root module, cmd/hareline and the examples: needs only Go
 #   scripts/test.sh integration   the integration module: Docker engine, images, brokers
 set -euo pipefail
 
@@ -24,6 +24,8 @@ case ${1:-} in
     go test -race ./...
     say "tests of the command line, with the race detector"
     (cd cmd/hareline && go test -race ./...)
+    say "tests of the examples, with the race detector"
+    (cd examples && go test -race ./...)
     ;;
   integration)
     scripts/docker-engine.sh

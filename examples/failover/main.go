@@ -47,24 +47,18 @@ func main() {
 func run(ctx context.Context, out io.Writer, urls []string) error {
 	stop := func() error { return nil } // what ends the first broker
 	if urls == nil {
-		fmt.Fprintln(os.Stderr, "failover: AMQP_URLS is not set; using two brokers in this process")
-		for range 2 {
-			b, err := amqptest.Start("127.0.0.1:0")
-			if err != nil {
-				return err
-			}
-			defer b.Close() //nolint:errcheck // the process ends with it
-			if len(urls) == 0 {
-				stop = b.Close
-			}
-			urls = append(urls, b.URL())
+		first, second, err := brokers()
+		if err != nil {
+			return err
 		}
-		for _, u := range urls { // two brokers, and no cluster: each needs the queue
-			if err := declare(ctx, u); err != nil {
-				return err
-			}
+		defer second.Close() //nolint:errcheck // the process ends with it
+		stop, urls = first.Close, []string{first.URL(), second.URL()}
+		defer stop() //nolint:errcheck // closed already
+		if err := declare(ctx, urls[1]); err != nil { // no cluster: each needs the queue
+			return err
 		}
-	} else if err := declare(ctx, urls[0]); err != nil {
+	}
+	if err := declare(ctx, urls[0]); err != nil {
 		return err
 	}
 	users, hosts, err := split(urls)
@@ -112,6 +106,17 @@ func run(ctx context.Context, out io.Writer, urls []string) error {
 	}
 	_, err = fmt.Fprintf(out, "confirmed %d of 100\n", confirmed)
 	return err
+}
+
+func brokers() (first, second *amqptest.Broker, err error) {
+	fmt.Fprintln(os.Stderr, "failover: AMQP_URLS is not set; using two brokers in this process")
+	if first, err = amqptest.Start("127.0.0.1:0"); err != nil {
+		return nil, nil, err
+	}
+	if second, err = amqptest.Start("127.0.0.1:0"); err != nil {
+		return nil, nil, errors.Join(err, first.Close())
+	}
+	return first, second, nil
 }
 
 func declare(ctx context.Context, u string) error {

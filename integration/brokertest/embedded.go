@@ -33,6 +33,7 @@ func startEmbedded(image string, secure *TLS) (node, error) {
 		return nil, fmt.Errorf("start %s: %w", image, err)
 	}
 	n.broker, err = amqptest.Config{
+		Plugins: []string{"rabbitmq_consistent_hash_exchange"},
 		Version: amqptest.Version(strings.TrimPrefix(image, embeddedPrefix)),
 		Users:   map[string]amqptest.User{user: {Password: password, Tags: []string{"administrator"}}},
 		// As for a container, see erlArgs.

@@ -26,12 +26,19 @@ func FreshTLS(t testing.TB, version string, cfg TLS) *Broker {
 	return fresh(t, version, &cfg)
 }
 
-const pluginsTLS = "[rabbitmq_management,rabbitmq_prometheus,rabbitmq_auth_mechanism_ssl]."
+// Plugins that come with RabbitMQ; images enable fewer of them.
+const (
+	plugins    = "[rabbitmq_management,rabbitmq_prometheus,rabbitmq_consistent_hash_exchange]."
+	pluginsTLS = "[rabbitmq_management,rabbitmq_prometheus,rabbitmq_consistent_hash_exchange,rabbitmq_auth_mechanism_ssl]."
+)
 
-// files are what a container needs; none for nil.
+// files are what a container needs.
 func (c *TLS) files() []testcontainers.ContainerFile {
+	file := func(path string, content []byte) testcontainers.ContainerFile {
+		return testcontainers.ContainerFile{Reader: bytes.NewReader(content), ContainerFilePath: path, FileMode: 0o644}
+	}
 	if c == nil {
-		return nil
+		return []testcontainers.ContainerFile{file("/etc/rabbitmq/enabled_plugins", []byte(plugins))}
 	}
 	conf := fmt.Sprintf(`listeners.ssl.default = 5671
 ssl_options.cacertfile = /etc/rabbitmq/ca.pem
@@ -44,9 +51,6 @@ auth_mechanisms.2 = AMQPLAIN
 auth_mechanisms.3 = EXTERNAL
 ssl_cert_login_from = common_name
 `, c.Require)
-	file := func(path string, content []byte) testcontainers.ContainerFile {
-		return testcontainers.ContainerFile{Reader: bytes.NewReader(content), ContainerFilePath: path, FileMode: 0o644}
-	}
 	return []testcontainers.ContainerFile{
 		file("/etc/rabbitmq/ca.pem", c.CA), file("/etc/rabbitmq/cert.pem", c.Cert), file("/etc/rabbitmq/key.pem", c.Key),
 		file("/etc/rabbitmq/conf.d/20-tls.conf", []byte(conf)), file("/etc/rabbitmq/enabled_plugins", []byte(pluginsTLS)),

@@ -108,8 +108,8 @@ func (e *BatchError) Unwrap() []error {
 
 // Repeat gives the messages that a repetition may bring to their queues
 // (nacked, unsent, unknown), in their order, under the message-ids that they
-// were published with: back off, then pass them to PublishBatch again. What was
-// returned or refused is not among them: mend the cause first.
+// were published with: back off, then pass them to PublishBatch again, which
+// counts a Delay anew from then. What was returned or refused is not among them: mend the cause first.
 func (e *BatchError) Repeat() []Message { return e.repeat }
 
 // PossiblyStored tells whether any message of the batch is or may be in a

@@ -120,13 +120,13 @@ func (p *Publisher) conclude(ln *lane, r *Receipt) {
 	case returned:
 		delete(ln.returned, int64(r.id)) //nolint:gosec // as above
 		p.answer(r, &ReturnedError{
-			Code: ret.ReplyCode, Text: ret.ReplyText, Exchange: r.exchange, Key: r.key, MessageID: r.msg.MessageId, MaybeStored: r.maybeStored(),
+			Code: ret.ReplyCode, Text: ret.ReplyText, Exchange: r.exchange, Key: r.key, MessageID: r.msg.MessageId, MaybeStored: r.maybeStored(), via: r.via(),
 		})
 	case r.confirmation.Load().Acked():
 		p.answer(r, nil)
 	case ln.ch.IsClosed(): // unknown: reap takes it
 	default:
-		p.answer(r, &NackedError{Exchange: r.exchange, Key: r.key, MessageID: r.msg.MessageId, MaybeStored: r.maybeStored()})
+		p.answer(r, &NackedError{Exchange: r.exchange, Key: r.key, MessageID: r.msg.MessageId, MaybeStored: r.maybeStored(), via: r.via()})
 	}
 }
 

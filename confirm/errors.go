@@ -21,9 +21,15 @@ type ReturnedError struct {
 	// MaybeStored is true when the message had been sent before and that copy's
 	// fate is unknown: it may have been stored then.
 	MaybeStored bool
+
+	via string // the ladder's exchange, for a message that was to wait
 }
 
 func (e *ReturnedError) Error() string {
+	if e.via != "" {
+		return fmt.Sprintf("confirm: %s, for later, returned by the ladder's exchange %q: %d %s: declare the topology of Config.Later first%s",
+			target(e.Exchange, e.Key), e.via, e.Code, e.Text, maybe(e.MaybeStored))
+	}
 	return fmt.Sprintf("confirm: %s returned: %d %s: no queue is bound for it; declare the queue and its binding first%s",
 		target(e.Exchange, e.Key), e.Code, e.Text, maybe(e.MaybeStored))
 }
@@ -40,9 +46,15 @@ type NackedError struct {
 	MessageID     string
 	// MaybeStored is as in ReturnedError.
 	MaybeStored bool
+
+	via string // as in ReturnedError
 }
 
 func (e *NackedError) Error() string {
+	if e.via != "" {
+		return fmt.Sprintf("confirm: %s, for later, nacked at the ladder's exchange %q: a queue is full or unavailable; back off and publish again%s",
+			target(e.Exchange, e.Key), e.via, maybe(e.MaybeStored))
+	}
 	return fmt.Sprintf("confirm: %s nacked: a queue is full or unavailable; back off and publish again%s",
 		target(e.Exchange, e.Key), maybe(e.MaybeStored))
 }

@@ -24,8 +24,8 @@ const (
 	// maxLaterHeaders keeps the copies of retry and dlq clear of their own limit.
 	maxLaterHeaders = 64 << 10
 	// laterRoom is for what HeaderLater has beside the message's own headers:
-	// short strings, mostly.
-	laterRoom = 1 << 10
+	// short strings, mostly, of which five may be as long as AMQP allows.
+	laterRoom = 2 << 10
 )
 
 var errNoLater = "Config.Later is not set: set it to the work queue (topology.WorkQueue) in which messages for later come out"
@@ -36,19 +36,21 @@ var errNoLater = "Config.Later is not set: set it to the work queue (topology.Wo
 // there, and comes out in that queue, whose consumer's handler, Forward,
 // publishes it to exchange and key.
 //
-// It is published never before its time, and at most a second after, together
-// with the time it waits for Forward; the time of a day when no consumer ran is
-// made good as far as some of the delay is left. Delays over what the ladder
-// reaches are waited out in parts. A delay of 0 or less publishes at once.
+// It is published never before its time, by the clock of whoever forwards it, and
+// at most a second after, together with the time it waits for Forward; the time
+// of a day when no consumer ran is made good as far as some of the delay is left.
+// Delays over what the ladder reaches are waited out in parts. A delay of 0 or
+// less publishes at once.
 //
 // Headers, priority, expiration (which starts at its time), CC and all other
 // properties are those that it was given. user-id is, too: the consumer's link must
 // then belong to that user. Messages with the same delay keep no order.
 //
-// What can be wrong with the message is refused now. Whether a queue is bound
-// at its time nobody can tell before: then, Forward's outcome is an error, and
-// retry's and dlq's middleware around Forward retry the message, or bury it with
-// the reason.
+// Errors and OnOutcome name exchange and key, also where it is the ladder that
+// does not take the message. What can be wrong with the message is refused now.
+// Whether a queue is bound at its time nobody can tell before: then, Forward's
+// outcome is an error, and retry's and dlq's middleware around Forward retry the
+// message, or bury it with the reason.
 func (p *Publisher) PublishLater(ctx context.Context, delay time.Duration, exchange, key string, msg amqp.Publishing) error {
 	if delay <= 0 {
 		return p.Publish(ctx, exchange, key, msg)
@@ -77,17 +79,25 @@ func (p *Publisher) enqueueLater(ctx context.Context, m Message) *Receipt {
 		exchange: m.Exchange, key: m.Key, at: time.Now().Add(m.Delay),
 		priority: msg.Priority, expiration: msg.Expiration, userID: msg.UserId, headers: msg.Headers,
 	}
-	exchange, key, rest := part(p.cfg.Later, m.Delay)
 	lim.headers += laterRoom
-	return p.enqueue(ctx, exchange, key, l.wait(msg, rest), lim)
+	return p.park(ctx, l, msg, m.Delay, lim)
+}
+
+// park puts a message on the ladder for as much of wait as that takes at once.
+func (p *Publisher) park(ctx context.Context, l later, msg amqp.Publishing, wait time.Duration, lim limits) *Receipt {
+	exchange, key, rest := part(p.cfg.Later, wait)
+	return p.enqueueTo(ctx, address{exchange, key}, address{l.exchange, l.key}, l.wait(msg, rest), lim)
 }
 
 // Forward is the handler of the queue of Config.Later: it publishes a message
 // that has come out to where PublishLater sent it, or parks it for the rest of
 // its time. Like Start it returns a *PendingError or a final error, never nil:
-// package consumer acks the delivery when the message is confirmed. A delivery
-// that PublishLater did not publish is an error with Malformed() bool. Whoever may
-// write to that queue publishes with the rights of this link.
+// package consumer acks the delivery when the message is confirmed. Unlike
+// Start's, its ctx ends only the wait for a place in the window: consumer.Timeout
+// ends the ctx of a handler that has returned, and so would make every message
+// unknown, and published again. A delivery that PublishLater did not publish is
+// an error with Malformed() bool. Whoever may write to that queue publishes with
+// the rights of this link.
 func (p *Publisher) Forward(ctx context.Context, d amqp.Delivery) error {
 	l, err := readLater(d.Headers)
 	if err != nil {
@@ -98,17 +108,17 @@ func (p *Publisher) Forward(ctx context.Context, d amqp.Delivery) error {
 		CorrelationId: d.CorrelationId, ReplyTo: d.ReplyTo, MessageId: d.MessageId, Timestamp: d.Timestamp,
 		Type: d.Type, AppId: d.AppId, Body: d.Body,
 	}
+	lim := limits{headers: maxCopyHeaders}
 	// The clock makes good what was lost while nothing consumed; the rest bounds
 	// the wait when this clock is behind that of the publisher.
 	if left := min(l.rest, time.Until(l.at)); left > 0 {
 		if p.cfg.Later == nil {
 			return &RefusedError{Reason: errNoLater, Exchange: l.exchange, Key: l.key, MessageID: d.MessageId}
 		}
-		exchange, key, rest := part(p.cfg.Later, left)
-		return p.Start(ctx, exchange, key, l.wait(msg, rest))
+		return started(p.park(ctx, l, msg, left, lim))
 	}
 	msg.Headers, msg.Priority, msg.Expiration, msg.UserId = l.headers, l.priority, l.expiration, l.userID
-	return p.Start(ctx, l.exchange, l.key, msg)
+	return started(p.enqueue(ctx, l.exchange, l.key, msg, lim))
 }
 
 // part parks a message for as much of wait as the ladder takes at once, and
@@ -142,7 +152,7 @@ func (l later) wait(msg amqp.Publishing, rest time.Duration) amqp.Publishing {
 		"version":    int64(laterVersion),
 		"exchange":   l.exchange,
 		"key":        l.key,
-		"at":         l.at.UnixMilli(),
+		"at":         l.at.Add(time.Millisecond - 1).UnixMilli(), // rounded up: never before its time
 		"rest":       int64((rest + time.Millisecond - 1) / time.Millisecond),
 		"priority":   int64(l.priority),
 		"expiration": l.expiration,

@@ -93,7 +93,10 @@ func (p *Publisher) Send(ctx context.Context, exchange, key string, msg amqp.Pub
 // nil. Copies of what a broker has accepted once are held to frame_max only,
 // not to MaxHeaderBytes and MaxBodyBytes.
 func (p *Publisher) Start(ctx context.Context, exchange, key string, msg amqp.Publishing) error {
-	r := p.send(ctx, exchange, key, msg, limits{headers: maxCopyHeaders})
+	return started(p.send(ctx, exchange, key, msg, limits{headers: maxCopyHeaders}))
+}
+
+func started(r *Receipt) error {
 	if err := r.Outcome(); err != nil && !errors.Is(err, ErrPending) {
 		return err
 	}
@@ -119,11 +122,18 @@ func (p *Publisher) send(ctx context.Context, exchange, key string, msg amqp.Pub
 // enqueue checks the message, waits for a place and hands it to the pump. The
 // receipt it returns is already done when the message went no further.
 func (p *Publisher) enqueue(ctx context.Context, exchange, key string, msg amqp.Publishing, lim limits) *Receipt {
-	r := &Receipt{exchange: exchange, key: key, done: make(chan struct{}), began: p.now()}
+	to := address{exchange, key}
+	return p.enqueueTo(ctx, to, to, msg, lim)
+}
+
+// enqueueTo is enqueue for a message that goes elsewhere first: its outcome
+// names where its caller wants it.
+func (p *Publisher) enqueueTo(ctx context.Context, to, wanted address, msg amqp.Publishing, lim limits) *Receipt {
+	r := &Receipt{exchange: wanted.exchange, key: wanted.key, to: to, done: make(chan struct{}), began: p.now()}
 	r.id = p.lastID.Add(1)
 	var reason string
-	if r.msg, r.size, reason = prepare(exchange, key, msg, r.id, lim); reason != "" {
-		p.abort(r, &RefusedError{Reason: reason, Exchange: exchange, Key: key, MessageID: r.msg.MessageId})
+	if r.msg, r.size, reason = prepare(to.exchange, to.key, msg, r.id, lim); reason != "" {
+		p.abort(r, &RefusedError{Reason: reason, Exchange: r.exchange, Key: r.key, MessageID: r.msg.MessageId})
 		return r
 	}
 	if ctx.Err() != nil {

@@ -75,7 +75,7 @@ func (p *Publisher) pump(ctx context.Context, ln *lane) {
 				p.takeBack(ln, next[i:])
 				break
 			}
-			confirmation, err := ln.ch.PublishWithDeferredConfirm(r.exchange, r.key, true, false, r.msg)
+			confirmation, err := ln.ch.PublishWithDeferredConfirm(r.to.exchange, r.to.key, true, false, r.msg)
 			if err != nil {
 				// The message may be half written, the ones behind it are not.
 				p.unwrite(next[i+1:])

@@ -129,7 +129,7 @@ func (q *quarantine) alone(ctx context.Context, r *Receipt) fate {
 	ln.flight = []*Receipt{r}
 	p.mu.Unlock()
 
-	confirmation, err := ln.ch.PublishWithDeferredConfirm(r.exchange, r.key, true, false, r.msg)
+	confirmation, err := ln.ch.PublishWithDeferredConfirm(r.to.exchange, r.to.key, true, false, r.msg)
 	if err == nil {
 		r.confirmation.Store(confirmation)
 		p.awaitAlone(ctx, ln, r)

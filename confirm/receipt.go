@@ -12,7 +12,8 @@ import (
 // Receipt is one message on its way. It always comes to an end: an answer,
 // ConfirmTimeout, the end of the ctx given to Send, or Close.
 type Receipt struct {
-	exchange, key string
+	exchange, key string  // as its caller gave them
+	to            address // where it is published: a message for later goes to the ladder first
 	msg           amqp.Publishing
 	id            uint64
 	size          int
@@ -31,6 +32,9 @@ type Receipt struct {
 
 	confirmation atomic.Pointer[amqp.DeferredConfirmation] // nil until written
 }
+
+// address is where a message is published.
+type address struct{ exchange, key string }
 
 // stage is where a message stands: waiting to be written, written, or out of
 // the window.
@@ -69,6 +73,14 @@ func (r *Receipt) Wait(ctx context.Context) error {
 
 // MessageID is the message-id it was published with.
 func (r *Receipt) MessageID() string { return r.msg.MessageId }
+
+// via is the exchange of a message that is not published to its caller's.
+func (r *Receipt) via() string {
+	if r.to == (address{r.exchange, r.key}) {
+		return ""
+	}
+	return r.to.exchange
+}
 
 func (r *Receipt) maybeStored() bool { return r.sends > 1 }
 

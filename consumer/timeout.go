@@ -30,8 +30,9 @@ func (e *TimeoutError) Timeout() bool { return true }
 // Timeout ends the handler's ctx after d. A handler that returns its ctx's
 // error then gives a *TimeoutError; any other result is left as it is, for the
 // handler knows better what it did. A handler that does not look at its ctx
-// cannot be stopped. Keep d well below the broker's consumer timeout. It belongs
-// innermost, beside Recover; 0 is no timeout.
+// cannot be stopped. Where the result is pending, the message forwarded under this
+// ctx, the ctx lasts until the outcome, for d at most. Keep d well below the
+// broker's consumer timeout. It belongs innermost, beside Recover; 0 is no timeout.
 func Timeout(d time.Duration) Middleware {
 	return func(next Handler) Handler {
 		if d <= 0 {
@@ -39,12 +40,22 @@ func Timeout(d time.Duration) Middleware {
 		}
 		return func(ctx context.Context, del amqp.Delivery) error {
 			own, cancel := context.WithTimeout(ctx, d)
-			defer cancel()
+			forwarded := false
+			defer func() {
+				if !forwarded {
+					cancel()
+				}
+			}()
 			err := next(own, del)
-			if err == nil || own.Err() == nil || ctx.Err() != nil {
-				return err
+			if p, ok := verdict.AsPending(err); ok {
+				// An end now would make it unknown, and have it published again.
+				forwarded = true
+				return verdict.Then(p, func(outcome error) error {
+					cancel()
+					return outcome
+				})
 			}
-			if _, pending := verdict.AsPending(err); pending {
+			if err == nil || own.Err() == nil || ctx.Err() != nil {
 				return err
 			}
 			if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {

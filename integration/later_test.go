@@ -28,7 +28,7 @@ func TestMessageForLater(t *testing.T) {
 		w := work(t, l, "for-later", topology.WorkConfig{Ladder: topology.Ladder{Scope: "for-later", Levels: 3}}) // 700 ms
 		p := publisher(t, l, confirm.Config{Later: w})
 		copies := publisher(t, l, confirm.Config{})
-		run(t, l, consumer.Config{Queue: w.Queue, Handler: reliable(copies, w, retry.Policy{}, p.Forward)})
+		run(t, l, consumer.Config{Queue: w.Queue, Handler: reliable(copies, w, retry.Policy{}, consumer.Timeout(time.Minute)(p.Forward))})
 		declareQueue(t, l, "created", amqp.Table{"x-max-priority": int32(9)})
 		declareQueue(t, l, "blind", nil)
 		do(t, l, func(ch *amqp.Channel) error {

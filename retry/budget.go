@@ -14,8 +14,9 @@ import (
 //
 // At any moment the retries of the last Window may be as many as MinPerSecond
 // allows, and Share of the first attempts in the same time. Each parked copy is
-// one, and so is each immediate retry. When the budget is spent, immediate
-// retries are left out before anything is buried for it.
+// one, and so is each immediate retry. Immediate retries may use half of the
+// budget, so that they are left out before anything is buried for it. A delivery
+// that is postponed is no first attempt.
 //
 // The zero value is useful. A Budget belongs to this process and is not known to
 // others. Give the same one to several policies, by its pointer, for them to
@@ -61,7 +62,7 @@ func (b *Budget) limits() (share, perSecond float64, window time.Duration) {
 	if window == 0 {
 		window = budgetWindow
 	}
-	return max(share, 0), max(perSecond, 0), window
+	return max(share, 0), max(perSecond, 0), max(window, time.Second) // less is refused by Validate, which Next does not call
 }
 
 func (b *Budget) fault() (field, problem, fix string) {
@@ -92,6 +93,30 @@ func (b *Budget) take(now time.Time) (ok, tell bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.spend(now, 1) {
+		return true, false
+	}
+	_, _, window := b.limits()
+	if tell = b.toldAt.IsZero() || now.Sub(b.toldAt) >= window; tell {
+		b.toldAt = now
+	}
+	return false, tell
+}
+
+// takeAtOnce spends an immediate retry. They have half of the budget: a message
+// that they do not help must find something left, for a retry that may. Nothing is
+// told of, so that take is.
+func (b *Budget) takeAtOnce(now time.Time) bool {
+	if b == nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.spend(now, 0.5)
+}
+
+// spend counts a retry, if that part of the budget has room for it.
+func (b *Budget) spend(now time.Time, part float64) bool {
 	share, perSecond, window := b.limits()
 	slot := b.slot(now, window)
 	var firsts, retries int
@@ -100,14 +125,11 @@ func (b *Budget) take(now time.Time) (ok, tell bool) {
 		retries += s.retries
 	}
 	const rounding = 1e-9 // 0.29 * 100 is a little less than 29
-	if float64(retries+1) <= share*float64(firsts)+perSecond*window.Seconds()+rounding {
-		slot.retries++
-		return true, false
+	if float64(retries+1) > part*(share*float64(firsts)+perSecond*window.Seconds())+rounding {
+		return false
 	}
-	if tell = b.toldAt.IsZero() || now.Sub(b.toldAt) >= window; tell {
-		b.toldAt = now
-	}
-	return false, tell
+	slot.retries++
+	return true
 }
 
 // slot is the slot of now. Those that have left the window are emptied.

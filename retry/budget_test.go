@@ -1,11 +1,14 @@
 package retry
 
 import (
+	"io"
 	"sync"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/hareline/hareline/story"
 )
 
 // takes counts how many of n retries the budget allows.
@@ -50,6 +53,20 @@ func TestBudget(t *testing.T) {
 		if got := takes(tc.budget, now, 5000); got != tc.want {
 			t.Errorf("%s: %d retries, want %d", tc.name, got, tc.want)
 		}
+	}
+}
+
+// Next is not asked to validate, and must not break what it runs in.
+func TestBudgetThatIsRefused(t *testing.T) {
+	p := Policy{Budget: &Budget{Window: 1}}
+	if p.Validate() == nil {
+		t.Error("it is not refused")
+	}
+	if _, _, err := p.Next(now, story.Story{}, io.EOF); err != nil {
+		t.Error(err)
+	}
+	if _, d, err := p.Next(now, story.Story{}, After(io.EOF, -time.Hour)); err != nil || d != 0 {
+		t.Errorf("%v, %v", d, err)
 	}
 }
 

@@ -124,7 +124,7 @@ func outermost(err error) *mark {
 // decided.
 func delayOf(err error) (time.Duration, bool) {
 	if m := outermost(err); m != nil && m.verdict == VerdictTransient {
-		return m.delay, m.hasDelay
+		return max(m.delay, 0), m.hasDelay
 	}
 	return 0, false
 }

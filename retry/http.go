@@ -15,9 +15,9 @@ import (
 //		return err
 //	}
 //
-// An answer with a valid Retry-After header is tried again after that time
-// ([After]); the Date header, where there is one, is its clock. Without that
-// header 408, 425, 429 and 5xx are transient, except 501 and 505, which are
+// The case of the headers' names does not matter. An answer with a valid
+// Retry-After header is tried again after that time ([After]); the Date header,
+// where there is one, is its clock. Without that header 408, 425, 429 and 5xx are transient, except 501 and 505, which are
 // permanent, as all other 4xx are. It does not read the body. What a server asks
 // for is not bounded here, but MaxElapsed ends a message that would have to wait
 // for longer.
@@ -88,8 +88,13 @@ func retryAfter(header map[string][]string, now time.Time) (time.Duration, bool)
 }
 
 func value(header map[string][]string, name string) string {
-	if all := header[name]; len(all) > 0 {
+	if all := header[name]; len(all) > 0 { // as net/http writes it
 		return strings.TrimSpace(all[0])
+	}
+	for other, all := range header {
+		if len(all) > 0 && strings.EqualFold(other, name) {
+			return strings.TrimSpace(all[0])
+		}
 	}
 	return ""
 }

@@ -112,3 +112,15 @@ func FuzzRetryAfter(f *testing.F) {
 		}
 	})
 }
+
+// Other clients than net/http leave names as they came, or in lower case.
+func TestFromHTTPWithNamesInLowerCase(t *testing.T) {
+	date := now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
+	later := now.UTC().Add(time.Minute).Format("Mon, 02 Jan 2006 15:04:05 GMT")
+	for _, h := range []map[string][]string{{"retry-after": {"60"}}, {"retry-after": {later}, "date": {date}}} {
+		var answer *HTTPError
+		if err := FromHTTP(429, h); !errors.As(err, &answer) || answer.RetryAfter != time.Minute {
+			t.Errorf("%v: %v", h, err)
+		}
+	}
+}

@@ -14,6 +14,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/story"
 )
 
@@ -57,8 +58,12 @@ func TestImmediate(t *testing.T) {
 		{"a class that has none", always(Policy{Classes: []Class{{Match: is(io.EOF), Immediate: -1}}}), []error{io.EOF}, 1, true, ""},
 		{"a class that has some", Policy{Classes: []Class{{Match: is(errDeadlock), Immediate: 2}}}, []error{errDeadlock}, 3, true, ""},
 		{"of another class at the second call", Policy{Classes: []Class{{Match: is(errDeadlock), Immediate: 2}}}, []error{errDeadlock, io.EOF}, 2, true, ""},
-		{"a budget for two", always(Policy{Budget: &Budget{Share: 2, MinPerSecond: -1}}), []error{io.EOF}, 3, false, story.ReasonBudget},
-		{"a budget for four", always(Policy{Budget: &Budget{Share: 4, MinPerSecond: -1}}), []error{io.EOF}, 4, true, ""},
+		{"a budget for two", always(Policy{Budget: &Budget{Share: 2, MinPerSecond: -1}}), []error{io.EOF}, 2, true, ""},
+		{"a budget for four", always(Policy{Budget: &Budget{Share: 4, MinPerSecond: -1}}), []error{io.EOF}, 3, true, ""},
+		{"a budget for six", always(Policy{Budget: &Budget{Share: 6, MinPerSecond: -1}}), []error{io.EOF}, 4, true, ""},
+		{"a budget for one", always(Policy{Budget: &Budget{Share: 1, MinPerSecond: -1}}), []error{io.EOF}, 1, true, ""},
+		{"no budget left", always(Policy{Budget: &Budget{Share: -1, MinPerSecond: -1}}), []error{io.EOF}, 1, false, story.ReasonBudget},
+		{"panic, when a rule has all tried again", always(Policy{Rules: []Rule{func(error) (Verdict, bool) { return VerdictTransient, true }}}), []error{panicError{io.EOF}}, 1, true, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			pub, n := &publisher{}, 0
@@ -243,5 +248,37 @@ func BenchmarkMiddleware(b *testing.B) {
 				_ = h(b.Context(), d)
 			}
 		})
+	}
+}
+
+// However an outage is met, by immediate retries too, the log says once that
+// the budget is spent.
+func TestSpentBudgetIsToldWithImmediateRetries(t *testing.T) {
+	var out bytes.Buffer
+	p := Policy{Immediate: 3, Budget: &Budget{Share: -1, MinPerSecond: -1}, Logger: slog.New(slog.NewTextHandler(&out, nil))}
+	for range 5 {
+		_ = Middleware(&publisher{}, orders, p)(fails(io.EOF))(t.Context(), amqp.Delivery{})
+	}
+	if n := strings.Count(out.String(), "the budget is spent"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, out.String())
+	}
+}
+
+// A delivery that a breaker or a limit postpones meets the chain again and again:
+// it earns once, when it is handled.
+func TestPostponedDeliveriesEarnNothing(t *testing.T) {
+	b := &Budget{Share: 1, MinPerSecond: -1}
+	h := func(err error) {
+		_ = settle(t, run(t, &publisher{}, Policy{Budget: b}, amqp.Delivery{}, fails(err)))
+	}
+	for range 100 {
+		h(consumer.Postpone(time.Second, errors.New("open")))
+	}
+	if ok, _ := b.take(time.Now()); ok {
+		t.Error("earned by deliveries that nobody handled")
+	}
+	h(nil)
+	if ok, _ := b.take(time.Now()); !ok {
+		t.Error("the first attempt earned nothing")
 	}
 }

@@ -78,12 +78,11 @@ func (m *middleware) handle(ctx context.Context, d amqp.Delivery, next func(cont
 	if err != nil {
 		return dead(s, m.policy, story.ReasonMalformed, err)
 	}
+	err = next(ctx, d)
 	if s.RetryCount == 0 {
-		for _, b := range m.budgets {
-			b.earn(now)
-		}
+		m.earn(err)
 	}
-	if err = next(ctx, d); err == nil {
+	if err == nil {
 		return nil
 	}
 	if m.immediate > 0 {
@@ -93,6 +92,21 @@ func (m *middleware) handle(ctx context.Context, d amqp.Delivery, next func(cont
 		err = m.repeat(ctx, d, s, next, err)
 	}
 	return m.judge(ctx, d, s, err)
+}
+
+// earn notes a first attempt. One that was postponed comes back again and again
+// before it is one: in an outage that opens a breaker it would earn all the more.
+func (m *middleware) earn(err error) {
+	if len(m.budgets) == 0 {
+		return
+	}
+	if _, postponed := verdict.AsPostponed(err); postponed {
+		return
+	}
+	now := time.Now()
+	for _, b := range m.budgets {
+		b.earn(now)
+	}
 }
 
 // repeat calls the handler again at once for as long as the policy has it, and
@@ -113,7 +127,7 @@ func (m *middleware) repeat(ctx context.Context, d amqp.Delivery, s story.Story,
 // atOnce reports whether err is one after which the handler is called again at
 // once, for the nth time.
 func (m *middleware) atOnce(ctx context.Context, s story.Story, err error, n int) bool {
-	if err == nil || n > m.immediate || ctx.Err() != nil {
+	if err == nil || n > m.immediate || ctx.Err() != nil || some(err, panicked) { // whatever a rule says of panics
 		return false
 	}
 	v, p := m.policy.judge(err)
@@ -124,8 +138,7 @@ func (m *middleware) atOnce(ctx context.Context, s story.Story, err error, n int
 	if p.MaxElapsed > 0 && now.Sub(s.FirstFailedAt) > p.MaxElapsed || !s.ExpiresAt.IsZero() && now.After(s.ExpiresAt) {
 		return false
 	}
-	ok, _ := p.Budget.take(now)
-	return ok
+	return p.Budget.takeAtOnce(now)
 }
 
 // isWord reports whether err says what is done about a copy, and so is not ours

@@ -42,7 +42,7 @@ type Policy struct {
 	// after a panic, an error of any other verdict, a delay that was asked for
 	// ([After], also from a Retry-After header), the failed outcome of a publish
 	// that was pending, or the end of the handler's ctx, and when MaxElapsed, the
-	// message's life or the Budget are over.
+	// message's life or half of the Budget are over.
 	Immediate int
 
 	// Classes are policies for some errors: the first that matches decides. An

@@ -8,16 +8,19 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/sony/gobreaker/v2"
 
 	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/bus"
 	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/consumer"
+	"github.com/hareline/hareline/consumer/breaker"
 	"github.com/hareline/hareline/dlq"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/story"
@@ -430,4 +433,39 @@ func (l *lines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.all.String()
+}
+
+// Config.Control is that of all groups: a breaker holds them.
+func TestBreakerOnABus(t *testing.T) {
+	on40(t, func(t *testing.T, br *amqptest.Broker) {
+		var control consumer.Control
+		guard, err := breaker.New(breaker.Config{Control: &control, Settings: gobreaker.Settings{Timeout: time.Minute}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := make(chan consumer.Status, 100)
+		b := openBus(t, br, bus.Config{
+			Control: &control, Middleware: []consumer.Middleware{guard}, Policy: retry.Policy{MaxRetries: 12},
+			OnHealth: func(h consumer.Health) { told <- h.Status },
+		})
+		up := time.Now().Add(5 * time.Minute)
+		var attempts, handled atomic.Int32
+		subscribe(t, b, "#", "group", func(context.Context, bus.Received) error {
+			if attempts.Add(1); time.Now().Before(up) {
+				return retry.Transient(errors.New("down"))
+			}
+			handled.Add(1)
+			return nil
+		})
+		runBus(b)
+		for i := range 10 {
+			publish(t, b, event(i))
+		}
+		pass(10 * time.Minute)
+		if handled.Load() != 10 || attempts.Load() > 30 {
+			t.Errorf("%d handled in %d attempts", handled.Load(), attempts.Load())
+		}
+		for wait(t, told, "paused") != consumer.Paused {
+		}
+	})
 }

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -63,6 +64,9 @@ type Config struct {
 	// retries: an error it sees is final for this attempt, or pending while a
 	// copy is under way. The first is the outermost.
 	Middleware []consumer.Middleware
+	// Control, if set, pauses the consumers of all groups, and changes their
+	// prefetch, while they run. Package breaker needs it.
+	Control *consumer.Control
 	// Redact cleans error texts before they go into headers and logs.
 	Redact func(string) string
 	// OnHealth is told of every change of a group's consumer. Calls for
@@ -105,6 +109,12 @@ func (c Config) validate() error {
 		return &ConfigError{Field: "DrainTimeout", Problem: "is negative", Fix: "leave it zero for the default"}
 	case c.ConsumerTimeout < 0:
 		return &ConfigError{Field: "ConsumerTimeout", Problem: "is negative", Fix: "leave it zero for the default"}
+	}
+	var policy *retry.ConfigError
+	if err := c.Policy.Validate(); errors.As(err, &policy) {
+		return &ConfigError{Field: "Policy." + policy.Field, Problem: policy.Problem, Fix: policy.Fix}
+	} else if err != nil {
+		return fmt.Errorf("bus: Config.Policy: %w", err)
 	}
 	if problem := sourceProblem(c.Source); problem != "" && c.Format != Envelope {
 		return &ConfigError{Field: "Source", Problem: problem, Fix: "name this program by a URI reference"}

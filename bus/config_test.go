@@ -36,6 +36,7 @@ func TestConfigValidate(t *testing.T) {
 		"Prefetch":        {Workers: 10, Prefetch: 5},
 		"DrainTimeout":    {DrainTimeout: -time.Second},
 		"ConsumerTimeout": {ConsumerTimeout: -1},
+		"Policy.Jitter":   {Policy: retry.Policy{Jitter: 99}},
 	} {
 		_, err := Open(context.Background(), nil, c)
 		var bad *ConfigError

@@ -16,6 +16,8 @@ import (
 	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/bus"
 	"github.com/hareline/hareline/confirm"
+	"github.com/hareline/hareline/consumer"
+	"github.com/hareline/hareline/consumer/dedup"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/story"
 )
@@ -362,5 +364,45 @@ func TestRequestWithoutReplyQueue(t *testing.T) {
 		if dead := letters(t, b, "group"); len(dead) != 1 || dead["bad"].Reason != story.ReasonUnexpected {
 			t.Errorf("%+v", dead)
 		}
+	})
+}
+
+// Middleware around a group of responders sees that a request failed, though its
+// caller is told and it is released: a breaker must count it, dedup let its
+// repetition through.
+func TestMiddlewareSeesAFailedRequest(t *testing.T) {
+	on40(t, func(t *testing.T, br *amqptest.Broker) {
+		errDown := errors.New("the database is down")
+		unique, err := dedup.New(dedup.Config{Queue: "prices", Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var causes []error
+		b := openBus(t, br, bus.Config{Middleware: []consumer.Middleware{unique, func(next consumer.Handler) consumer.Handler {
+			return func(ctx context.Context, d amqp.Delivery) error {
+				err := next(ctx, d)
+				causes = append(causes, consumer.Cause(err))
+				return err
+			}
+		}}})
+		var calls atomic.Int32
+		respond(t, b, "price.*", "prices", func(context.Context, bus.Received) (any, error) {
+			if calls.Add(1) == 1 {
+				return nil, errDown
+			}
+			return 5, nil
+		})
+		runBus(b)
+		ask := bus.Event{Type: "price.of", MessageID: "m1"}
+		_, err = b.Request(within(t, time.Minute), ask)
+		as[*bus.ResponderError](t, err)
+		if _, err := b.Request(within(t, time.Minute), ask); err != nil {
+			t.Errorf("repeated: %v", err)
+		}
+		synctest.Wait()
+		if len(causes) != 2 || !errors.Is(causes[0], errDown) || causes[1] != nil {
+			t.Errorf("middleware sees %v", causes)
+		}
+		empty(t, br, "prices")
 	})
 }

@@ -36,6 +36,10 @@ type Responder func(ctx context.Context, e Received) (any, error)
 // confirmed. A reply queue that is gone means that the caller is: the reply is
 // dropped, with a line in the log. A message that names no reply queue is handled as
 // well: its result is dropped, its failure buried in the group's dead-letter queue.
+//
+// Middleware sees a failed request as pending, with the failure as its Cause. That
+// of package dedup does not belong here: a request that is repeated because its reply
+// was lost would be dropped, and get none.
 func (b *Bus) Respond(ctx context.Context, pattern, group string, r Responder, m ...consumer.Middleware) error {
 	if err := checkSubscription(pattern, group, r != nil); err != nil {
 		return err
@@ -171,18 +175,32 @@ func (s *responding) judge(ctx context.Context, d amqp.Delivery, err error) erro
 	if verdict.Unsettled(err) {
 		return err
 	}
+	return s.answer(ctx, d, err)
+}
+
+// answer tells the caller of err. The request failed, though it is released: so the
+// error that is returned has err as its cause.
+func (s *responding) answer(ctx context.Context, d amqp.Delivery, err error) error {
 	answer := s.reply(ctx, d, statusError, Event{Type: s.typeOf(d) + ".error", Payload: s.failure(d, err)})
 	p, ok := verdict.AsPending(answer)
 	if !ok {
 		return errors.Join(err, answer)
 	}
-	return verdict.Then(p, func(outcome error) error {
+	return verdict.Then(&answered{Pending: p, cause: err}, func(outcome error) error {
 		if outcome != nil { // buried then, with both
 			return fmt.Errorf("%w; and the reply that tells so was not sent: %w", err, outcome)
 		}
 		return nil
 	})
 }
+
+// answered is the reply that tells of a failure.
+type answered struct {
+	verdict.Pending
+	cause error
+}
+
+func (a *answered) Cause() error { return a.cause }
 
 func (s *responding) typeOf(d amqp.Delivery) string {
 	if e, err := read(d); err == nil {

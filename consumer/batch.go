@@ -3,7 +3,6 @@ package consumer
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"runtime/debug"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hareline/hareline/internal/verdict"
 )
 
 // BatchConfig bounds a batch. Whatever is reached first closes it. The zero
@@ -75,15 +76,15 @@ func (e BatchErrors) Error() string {
 //
 // so that each message has its own decoding, and its own verdict from whatever
 // middleware is around: f returns nil when all succeeded, [BatchErrors] when some
-// failed, and any other error when all did. It may be called by several
-// goroutines at once. When it panics, each message of that batch is tried once
+// failed, and any other error when all did, a join that has BatchErrors in it among
+// them. It may be called by several goroutines at once. When it panics, each message of that batch is tried once
 // more, in a batch of its own, so that one that cannot be handled fails alone.
 //
 // f's ctx ends at the earliest deadline of its messages, and as a handler's does
 // at the drain's; it has the values of Run's ctx. When a batch gathers at that
 // moment, f is not called.
 func Batch[T any](cfg BatchConfig, f func(context.Context, []Item[T]) error) func(context.Context, T, amqp.Delivery) error {
-	b := &batcher[T]{cfg: cfg.withDefaults(), f: f}
+	b := &batcher[T]{cfg: cfg.withDefaults(), f: f, gathering: map[*runInfo]*batch[T]{}}
 	err := cfg.validate()
 	if f == nil {
 		err = &ConfigError{Field: "Batch", Problem: "has no function", Fix: "give one that handles a batch"}
@@ -98,13 +99,16 @@ type batcher[T any] struct {
 	cfg BatchConfig
 	f   func(context.Context, []Item[T]) error
 
-	mu        sync.Mutex
-	gathering *batch[T] // nil for none
+	mu sync.Mutex
+	// gathering has one for each Run, for the shutdown of the one is none of the
+	// other's.
+	gathering map[*runInfo]*batch[T]
 }
 
 // batch is one batch. The worker that opened it leads: it waits until the batch
 // is closed and calls f; the others wait for it.
 type batch[T any] struct {
+	run      *runInfo // nil outside of Run
 	items    []Item[T]
 	bytes    int
 	deadline time.Time // the earliest of all
@@ -136,21 +140,22 @@ func (c *batcher[T]) handle(ctx context.Context, v T, d amqp.Delivery) error {
 // join enters a message and gives its place in its batch.
 func (c *batcher[T]) join(ctx context.Context, item Item[T]) (*batch[T], int) {
 	size := c.cfg.Size
-	if r, ok := ctx.Value(runKey{}).(*runInfo); ok {
-		size = min(size, r.workers)
+	run, ok := ctx.Value(runKey{}).(*runInfo)
+	if ok {
+		size = min(size, run.workers)
 	}
 	bytes := len(item.Delivery.Body)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b := c.gathering
+	b := c.gathering[run]
 	if b != nil && c.cfg.Bytes > 0 && b.bytes+bytes > c.cfg.Bytes {
-		c.gathering = nil
+		delete(c.gathering, run)
 		close(b.full)
 		b = nil
 	}
 	if b == nil {
-		b = &batch[T]{full: make(chan struct{}), done: make(chan struct{})}
-		c.gathering = b
+		b = &batch[T]{run: run, full: make(chan struct{}), done: make(chan struct{})}
+		c.gathering[run] = b
 	}
 	b.items = append(b.items, item)
 	b.bytes += bytes
@@ -158,7 +163,7 @@ func (c *batcher[T]) join(ctx context.Context, item Item[T]) (*batch[T], int) {
 		b.deadline = at
 	}
 	if len(b.items) >= size || c.cfg.Bytes > 0 && b.bytes >= c.cfg.Bytes {
-		c.gathering = nil
+		delete(c.gathering, run)
 		close(b.full)
 	}
 	return b, len(b.items) - 1
@@ -168,16 +173,16 @@ func (c *batcher[T]) join(ctx context.Context, item Item[T]) (*batch[T], int) {
 func (c *batcher[T]) close(b *batch[T]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.gathering == b {
-		c.gathering = nil
+	if c.gathering[b.run] == b {
+		delete(c.gathering, b.run)
 	}
 }
 
 // run calls f for the batch, or for each message alone when that panicked.
 func (c *batcher[T]) run(ctx context.Context, b *batch[T]) {
 	b.errs = slices.Repeat([]error{errGoexit}, len(b.items)) // until we know better
-	if r, ok := ctx.Value(runKey{}).(*runInfo); ok {
-		ctx = r.handling
+	if b.run != nil {
+		ctx = b.run.handling
 	}
 	if !b.deadline.IsZero() {
 		var cancel context.CancelFunc
@@ -206,8 +211,9 @@ func (c *batcher[T]) call(ctx context.Context, items []Item[T], errs []error) (p
 		return false
 	}
 	err := probed(c.f(ctx, slices.Clone(items)))
-	var some BatchErrors
-	if !errors.As(err, &some) {
+	// Not of a join: what else is in it, such as a failed commit, is the others' too.
+	some, ok := verdict.As[BatchErrors](err)
+	if !ok {
 		fill(errs, err)
 		return false
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -310,4 +311,69 @@ func TestBatchConfig(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	}
+}
+
+// Some failures joined with another one, such as that of the commit: nobody
+// succeeded.
+func TestBatchErrorsJoinedWithAnother(t *testing.T) {
+	errCommit := errors.New("the commit failed")
+	for name, wrap := range map[string]func(error) error{
+		"join":  func(err error) error { return errors.Join(err, errCommit) },
+		"verbs": func(err error) error { return fmt.Errorf("%w; %w", err, errCommit) },
+	} {
+		f := consumer.Batch(consumer.BatchConfig{Size: 2}, func(context.Context, []item) error {
+			return wrap(consumer.BatchErrors{0: errWhy})
+		})
+		got := make(chan error, 2)
+		for range 2 {
+			go func() { got <- f(context.Background(), nil, amqp.Delivery{}) }()
+		}
+		for range 2 {
+			if err := <-got; !errors.Is(err, errCommit) {
+				t.Errorf("%s: a message of the batch gets %v", name, err)
+			}
+		}
+	}
+	wrapped := consumer.Batch(consumer.BatchConfig{Size: 1}, func(context.Context, []item) error {
+		return fmt.Errorf("insert: %w", consumer.BatchErrors{})
+	})
+	if err := wrapped(context.Background(), nil, amqp.Delivery{}); err != nil {
+		t.Errorf("wrapped once: %v", err)
+	}
+}
+
+// One handler in two Runs: the shutdown of the one is no verdict on the messages
+// of the other.
+func TestBatchOfTwoRuns(t *testing.T) {
+	on40(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		w, copies := work(t, l, topology.WorkConfig{})
+		other := topology.WorkQueue("other", topology.WorkConfig{})
+		if err := topology.Declare(soon(t), l, other.Topology); err != nil {
+			t.Fatal(err)
+		}
+		var done atomic.Int32
+		h := raw(consumer.BatchConfig{Size: 2, Wait: time.Minute}, func(ctx context.Context, items []item) error {
+			select {
+			case <-time.After(10 * time.Second):
+				done.Add(int32(len(items)))
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+		one := run(t, l, consumer.Config{Queue: w.Queue, Workers: 2, DrainTimeout: time.Second, Handler: chain(copies, w, retry.Policy{}, h)})
+		two := run(t, l, consumer.Config{Queue: other.Queue, Workers: 2, Handler: chain(copies, other, retry.Policy{}, h)})
+		fill(t, b, w.Queue, 1)
+		pass(time.Second)
+		fill(t, b, other.Queue, 1)
+		pass(time.Second)
+		one.stop()
+		pass(2 * time.Minute)
+		two.stopped(t)
+		left(t, b, other.DeadLetterQueue)
+		if done.Load() != 1 {
+			t.Errorf("%d handled", done.Load())
+		}
+	})
 }

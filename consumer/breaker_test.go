@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -199,4 +200,88 @@ func TestBreakerNeedsAControl(t *testing.T) {
 	if _, err := breaker.New(breaker.Config{}); err == nil {
 		t.Error("no error")
 	}
+}
+
+// half makes a breaker half-open: the handler fails for the message "down".
+func half(t *testing.T, s gobreaker.Settings, h consumer.Handler) consumer.Handler {
+	t.Helper()
+	s.ReadyToTrip = func(gobreaker.Counts) bool { return true }
+	guard, err := breaker.New(breaker.Config{Control: new(consumer.Control), Settings: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h = guard(h)
+	_ = h(context.Background(), amqp.Delivery{MessageId: "down"})
+	pass(61 * time.Second)
+	return h
+}
+
+// A probe that ends its goroutine, or panics, is a failure, and gives its place
+// back.
+func TestAProbeThatDoesNotReturn(t *testing.T) {
+	on40(t, func(t *testing.T, _ *amqptest.Broker) {
+		var states []gobreaker.State
+		h := half(t, gobreaker.Settings{OnStateChange: func(_ string, _, to gobreaker.State) { states = append(states, to) }}, func(_ context.Context, d amqp.Delivery) error {
+			switch d.MessageId {
+			case "down":
+				return errWhy
+			case "goexit":
+				runtime.Goexit()
+			case "panic":
+				panic("boom")
+			}
+			return nil
+		})
+		for _, id := range []string{"goexit", "panic"} {
+			ended := make(chan any)
+			go func() {
+				defer func() {
+					v := recover()
+					ended <- v
+				}()
+				_ = h(context.Background(), amqp.Delivery{MessageId: id})
+			}()
+			if v := <-ended; (v != nil) != (id == "panic") {
+				t.Errorf("%s: %v", id, v)
+			}
+			pass(61 * time.Second)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := h(ctx, amqp.Delivery{MessageId: "good"}); err != nil {
+			t.Errorf("no probe after: %v", err)
+		}
+		if states[len(states)-1] != gobreaker.StateClosed || len(states) != 7 {
+			t.Errorf("states %v", states)
+		}
+	})
+}
+
+// The place of a probe whose failure Settings.IsExcluded leaves out goes to one
+// that waits.
+func TestThePlaceOfAnExcludedProbe(t *testing.T) {
+	on40(t, func(t *testing.T, _ *amqptest.Broker) {
+		errOther := errors.New("not found")
+		h := half(t, gobreaker.Settings{IsExcluded: func(err error) bool { return errors.Is(err, errOther) }}, func(_ context.Context, d amqp.Delivery) error {
+			<-time.After(time.Second)
+			switch d.MessageId {
+			case "down":
+				return errWhy
+			case "other":
+				return errOther
+			}
+			return nil
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		done := make(chan error, 2)
+		for _, id := range []string{"other", "good"} {
+			go func() { done <- h(ctx, amqp.Delivery{MessageId: id}) }()
+			synctest.Wait()
+		}
+		<-done
+		if err := <-done; err != nil {
+			t.Errorf("the second one: %v", err)
+		}
+	})
 }

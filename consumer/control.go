@@ -25,6 +25,7 @@ type Control struct {
 type orders struct {
 	holds    []*order
 	prefetch int // 0: that of the Config
+	set      int // how often prefetch was set
 }
 
 // order is one Pause or Hold.
@@ -87,12 +88,13 @@ func orElse(err, otherwise error) error {
 // than Workers makes workers idle. AMQP cannot change the prefetch of a
 // consumer (basic.qos holds for new ones), so each consumer opens a new session
 // once its running handlers are done; what only waited goes back as in Pause. A
-// prefetch that had shrunk for the consumer timeout's sake is set anew, too.
+// prefetch that had shrunk for the consumer timeout's sake is set anew, too. A
+// consumer with Config.FixedPrefetch keeps its own.
 func (c *Control) SetPrefetch(n int) error {
 	if n < 1 || n > math.MaxUint16 {
 		return &ConfigError{Field: "Prefetch", Problem: fmt.Sprintf("is to be %d", n), Fix: "use 1 to 65535"}
 	}
-	c.change(func(o *orders) { o.prefetch = n })
+	c.change(func(o *orders) { o.prefetch, o.set = n, o.set+1 })
 	return nil
 }
 
@@ -109,7 +111,7 @@ func (c *Control) change(f func(*orders)) {
 	defer c.mu.Unlock()
 	var next orders
 	if now := c.state.Load(); now != nil {
-		next = orders{holds: slices.Clone(now.holds), prefetch: now.prefetch}
+		next = orders{holds: slices.Clone(now.holds), prefetch: now.prefetch, set: now.set}
 	}
 	f(&next)
 	c.state.Store(&next)
@@ -144,10 +146,10 @@ func (c *Control) watch() (changed <-chan struct{}, unwatch func()) {
 // time, and tells whether there was one.
 func (r *runner) obeyPrefetch() bool {
 	o := r.cfg.Control.load()
-	if o == nil || o.prefetch == r.ordered || r.cfg.FixedPrefetch {
+	if o == nil || o.set == r.obeyed || r.cfg.FixedPrefetch {
 		return false
 	}
-	r.ordered, r.prefetch, r.lowered = o.prefetch, o.prefetch, false
+	r.obeyed, r.prefetch, r.lowered = o.set, o.prefetch, false
 	return true
 }
 
@@ -165,8 +167,8 @@ func (r *runner) tellPaused(why error) {
 	}
 }
 
-// awaitRelease waits until no order forbids to subscribe; false when ctx has
-// ended.
+// awaitRelease waits until no order forbids to subscribe, or the link is closed,
+// which subscribe finds; false when ctx has ended.
 func (r *runner) awaitRelease(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		o := r.cfg.Control.load()
@@ -177,6 +179,8 @@ func (r *runner) awaitRelease(ctx context.Context) bool {
 		r.tellPaused(o.why())
 		select {
 		case <-r.changed:
+		case <-r.link.Done():
+			return ctx.Err() == nil
 		case <-ctx.Done():
 		}
 	}
@@ -193,7 +197,7 @@ func (s *session) obey() {
 	case !held && s.held:
 		s.freeAt = time.Now()
 		s.r.cfg.Logger.Info("no longer held; handling goes on")
-		if !s.hold.paused {
+		if s.r.toldPaused = false; !s.hold.paused {
 			s.r.tellState(Consuming, nil)
 		}
 	}
@@ -201,8 +205,8 @@ func (s *session) obey() {
 	if o.paused() {
 		s.retire()
 	}
-	if before := s.r.prefetch; s.r.obeyPrefetch() {
-		s.r.cfg.Logger.Info("prefetch changed; opening a new session", "from", before, "to", s.r.prefetch)
+	if s.r.obeyPrefetch() && s.r.window() != s.prefetch {
+		s.r.cfg.Logger.Info("prefetch changed; opening a new session", "from", s.prefetch, "to", s.r.window())
 		s.retire()
 	}
 }

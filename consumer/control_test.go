@@ -6,13 +6,17 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/time/rate"
 
 	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/consumer"
+	"github.com/hareline/hareline/consumer/ratelimit"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/topology"
@@ -374,4 +378,134 @@ func TestPostponedForEver(t *testing.T) {
 			t.Errorf("asked %d times", got)
 		}
 	})
+}
+
+// A pause without a session must not keep Run when its link is closed.
+func TestAPausedConsumerNoticesAClosedLink(t *testing.T) {
+	on40(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		declare(t, b, "q", quorum)
+		var control consumer.Control
+		defer control.Pause(nil)()
+		r := run(t, l, consumer.Config{Queue: "q", Control: &control, Handler: func(context.Context, amqp.Delivery) error { return nil }})
+		r.becomes(t, consumer.Paused)
+		if err := l.Close(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-r.result:
+			if !errors.Is(err, link.ErrClosed) {
+				t.Errorf("Run: %v", err)
+			}
+		case <-time.After(time.Minute):
+			t.Error("Run goes on without its link")
+		}
+	})
+}
+
+// A hold that begins or ends while copies cannot be stored does not silence the
+// holds after it.
+func TestHealthOfHoldsAroundAPauseForCopies(t *testing.T) {
+	on40(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		declare(t, b, "q", quorum)
+		var control consumer.Control
+		var stored atomic.Bool
+		r := run(t, l, consumer.Config{Queue: "q", Control: &control, Handler: func(context.Context, amqp.Delivery) error {
+			return until{&stored}
+		}})
+		r.becomes(t, consumer.Consuming)
+		fill(t, b, "q", 1)
+		r.becomes(t, consumer.Paused)
+		release := control.Hold(errWhy)
+		r.becomes(t, consumer.Paused)
+		release()
+		synctest.Wait()
+		stored.Store(true)
+		r.becomes(t, consumer.Consuming)
+		defer control.Hold(errWhy)()
+		synctest.Wait()
+		if told := r.told(); told[consumer.Paused] != 1 {
+			t.Errorf("told %v of the second hold", told)
+		}
+		r.stopped(t)
+	})
+}
+
+// until is a copy that is stored when its flag is set.
+type until struct{ stored *atomic.Bool }
+
+func (until) Error() string { return "not stored" }
+
+func (u until) Again(context.Context) error {
+	if u.stored.Load() {
+		return nil
+	}
+	return u
+}
+
+// The same prefetch set again is set anew, where the consumer had lowered it.
+func TestSetPrefetchAgain(t *testing.T) {
+	on40(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		declare(t, b, "q", quorum)
+		fill(t, b, "q", 40)
+		var control consumer.Control
+		r := run(t, l, consumer.Config{Queue: "q", Control: &control, DrainTimeout: 5 * time.Minute, Handler: func(context.Context, amqp.Delivery) error {
+			<-time.After(2 * time.Minute)
+			return nil
+		}})
+		if err := control.SetPrefetch(20); err != nil {
+			t.Fatal(err)
+		}
+		pass(20 * time.Minute)
+		if got := b.Consumers("/"); len(got) != 1 || got[0].Prefetch != 10 {
+			t.Fatalf("not lowered: %+v", got)
+		}
+		if err := control.SetPrefetch(20); err != nil {
+			t.Fatal(err)
+		}
+		pass(3 * time.Minute)
+		if got := b.Consumers("/"); len(got) != 1 || got[0].Prefetch != 20 {
+			t.Errorf("not set anew: %+v", got)
+		}
+		r.stopped(t)
+	})
+}
+
+// A delivery that waits in middleware when the hold begins is no running handler:
+// it waits on, and is handled after the hold.
+func TestAHoldIsForThoseWhoWaitInMiddleware(t *testing.T) {
+	for name, middleware := range map[string]func() consumer.Middleware{
+		"concurrency": func() consumer.Middleware { return consumer.Concurrency(1) },
+		"rate":        func() consumer.Middleware { return ratelimit.Middleware(rate.NewLimiter(rate.Every(10*time.Second), 1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			on40(t, func(t *testing.T, b *amqptest.Broker) {
+				l := open(t, b, link.Config{})
+				declare(t, b, "q", quorum)
+				fill(t, b, "q", 3)
+				var control consumer.Control
+				var c calls
+				r := run(t, l, consumer.Config{Queue: "q", Workers: 3, Control: &control, Handler: middleware()(func(_ context.Context, d amqp.Delivery) error {
+					c.add(d)
+					<-time.After(10 * time.Second)
+					return nil
+				})})
+				pass(time.Second)
+				release := control.Hold(nil)
+				pass(5 * time.Minute)
+				if got := c.distinct(); got != 1 {
+					t.Errorf("%d handlers started, want the one before the hold", got)
+				}
+				release()
+				pass(5 * time.Minute)
+				r.stopped(t)
+				c.once(t, 3)
+				if got := requeued(b); len(got) > 0 {
+					t.Errorf("given back: %v", got)
+				}
+			})
+		})
+	}
 }

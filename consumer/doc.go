@@ -27,10 +27,14 @@
 // messages comes first, then burial and retry, then what is about one attempt:
 //
 //	consumer.Chain(ship,
-//		breaker, unique, limit,      // packages breaker, dedup, ratelimit
+//		limit, unique, breaker,      // packages ratelimit, dedup, breaker
 //		dlq.Middleware(...), retry.Middleware(...),
 //		consumer.Recover(), consumer.Timeout(time.Minute),
 //		compress.Middleware(...))    // the copies of retry and dlq keep the body as it came
+//
+// The breaker stands behind what delays and drops: a duplicate that was dropped is no
+// sign that things work again, and who waited for the limit while it opened is not
+// let through.
 //
 // [Decode] and [JSON] make handlers of functions that take values, [Batch] of
 // those that take many; a [Control] pauses consumers and changes their prefetch

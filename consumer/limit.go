@@ -22,6 +22,9 @@ func Concurrency(n int) Middleware {
 				return context.Cause(ctx)
 			}
 			defer func() { <-places }()
+			if held(ctx) { // since it waits here
+				return Postpone(0, nil)
+			}
 			return next(ctx, d)
 		}
 	}

@@ -31,6 +31,12 @@ func stopping(ctx context.Context) <-chan struct{} {
 	return nil
 }
 
+// held tells whether the consumer of this ctx is held.
+func held(ctx context.Context) bool {
+	s, ok := SubscriptionOf(ctx)
+	return ok && s.Held()
+}
+
 type postponed struct {
 	after time.Duration
 	why   error
@@ -66,6 +72,15 @@ func (s *session) postpone(u *delivery, err error) {
 	}
 	u.backAt = time.Now().Add(max(after, postponeMin))
 	s.later = append(s.later, u)
+	s.laterAt = firstOf(s.laterAt, u.backAt)
+}
+
+// firstOf is the earlier time; zero is none.
+func firstOf(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // queue puts a delivery back to its place among those that wait for a worker.

@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -145,7 +146,9 @@ func TestConcurrency(t *testing.T) {
 		if took := time.Since(began); took != 500*time.Millisecond {
 			t.Errorf("the drain took %v, those at work half a second", took)
 		}
-		left(t, b, "a", numbers(3, 20)...)
+		if got := len(b.Messages("/", "a")); got != 17 { // which three were handled is for the workers to settle
+			t.Errorf("%d left", got)
+		}
 		if got := peak.Load(); got != 3 {
 			t.Errorf("%d at once", got)
 		}
@@ -170,5 +173,64 @@ func TestFilter(t *testing.T) {
 	}
 	if len(got) != 3 || got[0] != "h1" || got[1] != "o2" || got[2] != "h1" {
 		t.Errorf("%v", got)
+	}
+}
+
+// A new rate holds for who waits already, also after one of zero.
+func TestANewRateIsForThoseWhoWaitToo(t *testing.T) {
+	for name, limit := range map[string]rate.Limit{"none": 0, "one a day": rate.Every(24 * time.Hour)} {
+		for kind, m := range map[string]func(*rate.Limiter) consumer.Middleware{
+			"all": ratelimit.Middleware,
+			"by": func(l *rate.Limiter) consumer.Middleware {
+				return ratelimit.By(func(amqp.Delivery) *rate.Limiter { return l })
+			},
+		} {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				on40(t, func(t *testing.T, b *amqptest.Broker) {
+					l := open(t, b, link.Config{})
+					declare(t, b, "q", quorum)
+					fill(t, b, "q", 10)
+					var c calls
+					limiter := rate.NewLimiter(limit, 1)
+					r := run(t, l, consumer.Config{Queue: "q", Workers: 2, Handler: m(limiter)(func(_ context.Context, d amqp.Delivery) error { c.add(d); return nil })})
+					pass(time.Minute)
+					if got := c.distinct(); got != 1 {
+						t.Errorf("%d at that rate", got)
+					}
+					limiter.SetLimit(10)
+					pass(5 * time.Second)
+					if got := c.distinct(); got != 10 {
+						t.Errorf("%d at the new one", got)
+					}
+					r.stopped(t)
+				})
+			})
+		}
+	}
+}
+
+// By lets through what the limiter allows, though many ask it again and again.
+func TestRateLimitByReachesItsRate(t *testing.T) {
+	for _, tc := range []struct {
+		rate rate.Limit
+		d    time.Duration
+	}{{50, 10 * time.Second}, {1, 2 * time.Minute}, {rate.Every(10 * time.Second), 20 * time.Minute}} {
+		t.Run(fmt.Sprint(tc.rate), func(t *testing.T) {
+			on40(t, func(t *testing.T, b *amqptest.Broker) {
+				l := open(t, b, link.Config{})
+				declare(t, b, "q", quorum)
+				fill(t, b, "q", 1000)
+				var c calls
+				limiter := rate.NewLimiter(tc.rate, 1)
+				by := ratelimit.By(func(amqp.Delivery) *rate.Limiter { return limiter })
+				r := run(t, l, consumer.Config{Queue: "q", Workers: 8, Handler: by(func(_ context.Context, d amqp.Delivery) error { c.add(d); return nil })})
+				pass(tc.d)
+				want := float64(tc.rate) * tc.d.Seconds()
+				if got := float64(c.distinct()); got < 0.8*want || got > want+2 {
+					t.Errorf("%v in %v, want about %v", got, tc.d, want)
+				}
+				r.stopped(t)
+			})
+		})
 	}
 }

@@ -94,7 +94,7 @@ type runner struct {
 	link         *link.Link
 	cfg          Config
 	prefetch     int             // what the next session asks for
-	ordered      int             // the Control's prefetch, 0 for none, that was last obeyed
+	obeyed       int             // which setting of the Control's prefetch was last obeyed
 	changed      <-chan struct{} // the Control
 	toldPaused   bool            // by the Control
 	jobs         chan job

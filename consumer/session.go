@@ -31,6 +31,7 @@ type session struct {
 	open     map[uint64]*delivery
 	waiting  []*delivery // not started, oldest first
 	later    []*delivery // postponed by middleware
+	laterAt  time.Time   // when the first of them is due; they may be as many as the prefetch
 	running  int         // with a worker
 	awaiting int         // with a copy under way
 	giveBack []*delivery
@@ -65,7 +66,7 @@ type result struct {
 
 func newSession(r *runner, sess *link.Session, deliveries <-chan amqp.Delivery, prefetch int) *session {
 	ended := make(chan struct{})
-	sub := &Subscription{stopping: make(chan struct{}), ended: ended, replace: make(chan struct{}, 1), tell: r.tell}
+	sub := &Subscription{stopping: make(chan struct{}), ended: ended, replace: make(chan struct{}, 1), tell: r.tell, control: r.cfg.Control}
 	return &session{
 		r: r, sess: sess, deliveries: deliveries, prefetch: prefetch,
 		results: make(chan result, prefetch), ended: ended,

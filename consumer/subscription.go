@@ -12,6 +12,7 @@ type Subscription struct {
 	ended    chan struct{}
 	replace  chan struct{}
 	tell     func(Status, error)
+	control  *Control
 }
 
 type subscriptionKey struct{}
@@ -28,6 +29,11 @@ func SubscriptionOf(ctx context.Context) (*Subscription, bool) {
 // delivery back settles nothing: the end of the channel gives back all, in order
 // (R 8).
 func (s *Subscription) Stopping() <-chan struct{} { return s.stopping }
+
+// Held tells whether the consumer's Control holds or pauses it. Middleware that
+// made a delivery wait before the handler asks when the wait is over, and then
+// returns [Postpone](0, nil): no handler starts meanwhile.
+func (s *Subscription) Held() bool { return s.control.load().held() }
 
 // Ended is closed when nothing can be settled on it any more.
 func (s *Subscription) Ended() <-chan struct{} { return s.ended }

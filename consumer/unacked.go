@@ -54,8 +54,9 @@ func (s *session) resume(res result) {
 		s.hold, s.freeAt = hold{}, time.Now()
 		s.r.cfg.Logger.Info("copies are stored again; handling goes on")
 		if why := s.r.cfg.Control.load().why(); why == nil {
-			s.r.tell(Consuming, nil)
+			s.r.tellState(Consuming, nil)
 		} else {
+			s.r.toldPaused = true
 			s.r.tell(Paused, why)
 		}
 		s.noteSettled()
@@ -141,12 +142,11 @@ func (s *session) settleOne(u *delivery, settle func(tag uint64) error) {
 func (s *session) untilDue() time.Duration {
 	at := time.Now().Add(time.Hour)
 	if !s.stopping {
-		for _, list := range [...][]*delivery{s.giveBack, s.later} {
-			for _, u := range list {
-				if u.backAt.Before(at) {
-					at = u.backAt
-				}
-			}
+		for _, u := range s.giveBack {
+			at = firstOf(u.backAt, at)
+		}
+		if len(s.later) > 0 {
+			at = firstOf(s.laterAt, at)
 		}
 		if len(s.hold.held) > 0 && s.hold.probing == 0 && s.hold.nextAt.Before(at) {
 			at = s.hold.nextAt
@@ -168,16 +168,26 @@ func (s *session) due() {
 		s.settleOne(u, func(tag uint64) error { return s.sess.Channel().Nack(tag, false, true) })
 		return true
 	})
+	s.dueLater(now)
+	if len(s.hold.held) > 0 && s.hold.probing == 0 && !s.hold.nextAt.After(now) {
+		s.repeat()
+	}
+}
+
+// dueLater hands what was postponed to the workers again.
+func (s *session) dueLater(now time.Time) {
+	if len(s.later) == 0 || s.laterAt.After(now) {
+		return
+	}
+	s.laterAt = time.Time{}
 	s.later = slices.DeleteFunc(s.later, func(u *delivery) bool {
 		if u.backAt.After(now) {
+			s.laterAt = firstOf(s.laterAt, u.backAt)
 			return false
 		}
 		s.queue(u)
 		return true
 	})
-	if len(s.hold.held) > 0 && s.hold.probing == 0 && !s.hold.nextAt.After(now) {
-		s.repeat()
-	}
 }
 
 // checkAge replaces a session in which a delivery has waited half the broker's

@@ -248,6 +248,9 @@ func (e *UnavailableError) Error() string {
 // Unwrap returns the cause, the ctx's among it.
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
+// Done is closed when Close is called: from then on there are no sessions.
+func (l *Link) Done() <-chan struct{} { return l.stopping }
+
 // Close says goodbye to the broker, closes both sockets and waits for the
 // link's goroutines. It returns within 5 s, or shortly after ctx has ended,
 // whatever the broker does; a second call returns nil. What was

@@ -56,8 +56,9 @@ func (e *OpenError) Error() string {
 func (e *OpenError) Unwrap() error { return e.Err }
 
 // New makes the middleware of one breaker, for one or more consumers that
-// depend on the same thing. Put it outermost, outside of retry and dlq. The error
-// says what is wrong with cfg.
+// depend on the same thing. Put it outside of retry and dlq, and inside of what
+// delays or drops messages: dropped ones would count as successes. The error says
+// what is wrong with cfg.
 func New(cfg Config) (consumer.Middleware, error) {
 	if cfg.Control == nil {
 		return nil, errors.New("breaker: Config.Control is nil: give the Control that the consumer has as its Config.Control")
@@ -74,7 +75,7 @@ func New(cfg Config) (consumer.Middleware, error) {
 		return errors.Is(err, errNeutral) || excluded != nil && err != nil && excluded(err)
 	}
 	s.OnStateChange = b.change
-	b.cb = gobreaker.NewCircuitBreaker[struct{}](s)
+	b.cb = gobreaker.NewTwoStepCircuitBreaker[struct{}](s)
 	return b.wrap, nil
 }
 
@@ -83,7 +84,7 @@ type breaker struct {
 	timeout time.Duration
 	user    func(string, gobreaker.State, gobreaker.State)
 	control *consumer.Control
-	cb      *gobreaker.CircuitBreaker[struct{}]
+	cb      *gobreaker.TwoStepCircuitBreaker[struct{}]
 	last    atomic.Pointer[error]
 	release func() // of the hold; under gobreaker's lock
 
@@ -142,6 +143,9 @@ func (b *breaker) wrap(next consumer.Handler) consumer.Handler {
 			}
 			select { // half-open, with enough messages under way
 			case <-changed:
+				if s, ok := consumer.SubscriptionOf(ctx); ok && s.Held() { // open again, or for another reason
+					return consumer.Postpone(0, refused)
+				}
 			case <-stopping(ctx):
 				return consumer.Postpone(0, refused)
 			case <-ctx.Done():
@@ -151,28 +155,34 @@ func (b *breaker) wrap(next consumer.Handler) consumer.Handler {
 	}
 }
 
-// try calls the handler, unless the breaker refuses.
+// try calls the handler, unless the breaker refuses. However the handler ends, its
+// place is given back: half-open, the consumer waits for that.
 func (b *breaker) try(ctx context.Context, d amqp.Delivery, next consumer.Handler) (result, refused error) {
-	called := false
-	_, err := b.cb.Execute(func() (struct{}, error) {
-		called = true
-		result = next(ctx, d)
-		failure := judge(ctx, result)
-		if failure != nil && !errors.Is(failure, errNeutral) {
-			b.last.Store(&failure)
-		}
-		return struct{}{}, failure
-	})
-	if !called {
-		return nil, err
+	done, refused := b.cb.Allow()
+	if refused != nil {
+		return nil, refused
 	}
-	if errors.Is(err, errNeutral) {
-		b.wake() // its place is free again
-	}
+	failure := errNoReturn
+	defer func() { b.conclude(done, failure) }()
+	result = next(ctx, d)
+	failure = judge(ctx, result)
 	return result, nil
 }
 
-var errNeutral = errors.New("breaker: says nothing of what is depended on")
+func (b *breaker) conclude(done func(error), failure error) {
+	if failure != nil && !errors.Is(failure, errNeutral) {
+		b.last.Store(&failure)
+	}
+	done(failure)
+	if b.cb.State() == gobreaker.StateHalfOpen {
+		b.wake() // its place is free again, if it was left out of the counts
+	}
+}
+
+var (
+	errNeutral  = errors.New("breaker: says nothing of what is depended on")
+	errNoReturn = errors.New("breaker: the handler panicked, or ended its goroutine")
+)
 
 // judge gives the failure in a result of the chain, nil for a success.
 func judge(ctx context.Context, err error) error {

@@ -48,11 +48,21 @@ func await(ctx context.Context, l *rate.Limiter, turn chan struct{}) error {
 		return context.Cause(ctx)
 	}
 	defer func() { <-turn }()
-	r := l.Reserve()
-	if !r.OK() {
-		return consumer.Postpone(again, errNever)
+	for {
+		r := l.Reserve()
+		if !r.OK() {
+			return consumer.Postpone(again, errNever)
+		}
+		wait := r.Delay()
+		if err := pass(ctx, r, min(wait, again)); err != nil || wait <= again {
+			return err
+		}
+		r.Cancel() // the rate may be another one now
 	}
-	wait := r.Delay()
+}
+
+// pass lets wait go by, or takes the reservation back.
+func pass(ctx context.Context, r *rate.Reservation, wait time.Duration) error {
 	if wait <= 0 {
 		return nil
 	}
@@ -60,6 +70,9 @@ func await(ctx context.Context, l *rate.Limiter, turn chan struct{}) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		if s, ok := consumer.SubscriptionOf(ctx); ok && s.Held() { // since it waits here
+			return consumer.Postpone(0, nil)
+		}
 		return nil
 	case <-stopping(ctx):
 		r.Cancel()
@@ -70,15 +83,19 @@ func await(ctx context.Context, l *rate.Limiter, turn chan struct{}) error {
 	}
 }
 
-// again is when a message is tried again that its limiter will never let
-// through as it is set now.
+// again is when a limiter is asked again that did not let a message through: it
+// may be set to another rate meanwhile.
 const again = time.Second
+
+// short is what By waits for with a worker. A Postpone is not for less.
+const short = 100 * time.Millisecond
 
 // By has a limiter for each kind of message, such as one for each customer: of
 // gives that of a delivery, nil for no limit. It must be safe for several
 // goroutines, and give the same limiter each time. What must wait is postponed,
-// and others overtake it; it uses up prefetch meanwhile, so that a kind with a
-// long backlog slows the others down in the end.
+// for a second at most, and others overtake it; for less than 100 ms it waits with
+// its worker. It uses up prefetch meanwhile, so that a kind with a long backlog
+// slows the others down in the end.
 func By(of func(amqp.Delivery) *rate.Limiter) consumer.Middleware {
 	return func(next consumer.Handler) consumer.Handler {
 		return func(ctx context.Context, d amqp.Delivery) error {
@@ -86,17 +103,42 @@ func By(of func(amqp.Delivery) *rate.Limiter) consumer.Middleware {
 			if l == nil {
 				return next(ctx, d)
 			}
-			r := l.Reserve()
-			if !r.OK() {
-				return consumer.Postpone(again, errNever)
-			}
-			if wait := r.Delay(); wait > 0 {
-				r.Cancel()
-				return consumer.Postpone(wait, nil)
+			if err := awaitShort(ctx, l); err != nil {
+				return err
 			}
 			return next(ctx, d)
 		}
 	}
+}
+
+// awaitShort waits for l if that is short. It looks before it reserves, for
+// tokens are lost when several reservations are taken back.
+func awaitShort(ctx context.Context, l *rate.Limiter) error {
+	if wait := closed(l); wait >= short {
+		return consumer.Postpone(min(wait, again), nil)
+	}
+	r := l.Reserve()
+	if !r.OK() {
+		return consumer.Postpone(again, errNever)
+	}
+	wait := r.Delay()
+	if wait >= again { // set to another rate this moment, or many workers
+		r.Cancel()
+		return consumer.Postpone(again, nil)
+	}
+	return pass(ctx, r, wait)
+}
+
+// closed is how long l lets nothing through.
+func closed(l *rate.Limiter) time.Duration {
+	limit, missing := l.Limit(), 1-l.Tokens()
+	switch {
+	case limit == rate.Inf || l.Burst() < 1 || missing <= 0:
+		return 0 // Reserve says the rest
+	case float64(limit)*again.Seconds() < missing:
+		return again
+	}
+	return time.Duration(missing / float64(limit) * float64(time.Second))
 }
 
 type never struct{}

@@ -49,6 +49,9 @@ func AsAgain(err error) (Again, bool) { return find[Again](err) }
 // AsReject finds a [Reject] in err's chain, by the rule of [AsPending].
 func AsReject(err error) (Reject, bool) { return find[Reject](err) }
 
+// As finds a T in err's chain, by the rule of [AsPending].
+func As[T error](err error) (T, bool) { return find[T](err) }
+
 // find walks the chain of err up to the first error of type T or the first
 // join of two or more errors. A join that holds a single error is a chain. An
 // error's own As is not asked, for it may look into a join (multierror does),

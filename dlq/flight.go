@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -19,6 +20,7 @@ type flight struct {
 	publish func(target string, msg amqp.Publishing) error
 	journal *journal // nil: none
 	waiting []flying
+	weight  int         // of the bodies of the waiting
 	depart  *time.Timer // when the waiting are published at the latest; nil: nobody waits
 	queue   []flying
 }
@@ -34,8 +36,12 @@ type flying struct {
 	pending verdict.Pending
 }
 
-// company is how long a copy waits for others. An fsync takes about as long.
-const company = 5 * time.Millisecond
+// company is how long a copy waits for others, and how many bytes of bodies wait
+// together. An fsync takes about as long.
+const (
+	company       = 5 * time.Millisecond
+	companyWeight = 4 << 20
+)
 
 func (f *flight) empty() bool { return len(f.queue)+len(f.waiting) == 0 }
 
@@ -65,7 +71,8 @@ func (f *flight) add(s *scan, c flying) error {
 		return nil
 	}
 	f.waiting = append(f.waiting, c)
-	if len(f.waiting) > f.window/2 {
+	f.weight += len(c.message.Body)
+	if len(f.waiting) > f.window/2 || f.weight > companyWeight {
 		return f.takeOff(s)
 	}
 	if f.depart == nil {
@@ -81,7 +88,7 @@ func (f *flight) takeOff(s *scan) error {
 		f.depart = nil
 	}
 	all := f.waiting
-	f.waiting = nil
+	f.waiting, f.weight = nil, 0
 	if err := f.journal.begin(all); err != nil {
 		for _, c := range all {
 			s.report.fail(c.mark, err, false)
@@ -89,7 +96,8 @@ func (f *flight) takeOff(s *scan) error {
 		}
 		return err
 	}
-	for _, c := range all {
+	for i, c := range all {
+		all[i] = flying{} // all of them would be held until the last one is on its way
 		f.start(s, c)
 	}
 	return nil
@@ -97,7 +105,7 @@ func (f *flight) takeOff(s *scan) error {
 
 func (f *flight) start(s *scan, c flying) {
 	err := f.publish(c.target, c.message)
-	c.message = amqp.Publishing{} // the publisher has it
+	c.message, c.letter = amqp.Publishing{}, Letter{} // the publisher has it; a body may be large
 	if p, ok := verdict.AsPending(err); ok {
 		c.pending = p
 		f.queue = append(f.queue, c)
@@ -162,13 +170,23 @@ func (f *flight) land(ctx context.Context, s *scan, cause error) (err error) {
 		case <-f.next():
 			err = errors.Join(err, f.settle(s))
 		case <-ctx.Done():
-			for _, c := range f.queue {
-				s.report.fail(c.mark, context.Cause(ctx), true)
-			}
-			f.queue = nil
+			f.abandon(s, context.Cause(ctx))
+			err = errors.Join(err, f.settle(s))
 		}
 	}
 	return err
+}
+
+// abandon keeps the letters whose copies have no outcome.
+func (f *flight) abandon(s *scan, cause error) {
+	f.queue = slices.DeleteFunc(f.queue, func(c flying) bool {
+		if isDone(c.pending) {
+			return false
+		}
+		s.report.fail(c.mark, cause, true)
+		c.from.kept++
+		return true
+	})
 }
 
 // ground leaves the letters where they are whose copies were not published yet.

@@ -16,7 +16,7 @@ const maxGroups = 1000
 type Group struct {
 	Fingerprint string    // what they share: see [Letter.Fingerprint]
 	Class       string    // ErrorClass of the first one
-	Text        string    // LastError of the first one, or its Reason where there is none
+	Text        string    // LastError of the first one, or its Reason where there is none; at most 2 KiB
 	LetterID    string    // the ID of the first one
 	Count       int       // letters
 	First, Last time.Time // the earliest and latest DeadAt; zero when none is known
@@ -40,7 +40,7 @@ func (q *Queue) Groups(ctx context.Context, selected func(Letter) bool) (groups 
 				return nil
 			}
 			// Clones, for the whole header table would stay with a part of it.
-			g = &Group{Fingerprint: key, Class: strings.Clone(l.ErrorClass), Text: strings.Clone(cmp.Or(l.LastError, l.Reason)), LetterID: l.ID}
+			g = &Group{Fingerprint: key, Class: strings.Clone(cut(l.ErrorClass, maxText)), Text: strings.Clone(cut(cmp.Or(l.LastError, l.Reason), maxText)), LetterID: l.ID}
 			found[key] = g
 		}
 		g.add(l.DeadAt)

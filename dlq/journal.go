@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A journal file begins with a line that names its version, queue and
@@ -36,12 +38,23 @@ const (
 // counted, not told apart.
 type journal struct {
 	path    string
-	file    *os.File // nil: it is only read
+	file    journalFile // nil: it is only read
 	title   string
 	entries map[string]entry
 	buffer  []byte // lines not written yet: opDone needs no fsync of its own
 	lines   int    // in the file
 	limit   int    // of entries
+	rested  bool   // nobody wrote to it for settleTime before
+}
+
+// settleTime is how long the letters of a replay that died may take to be back in
+// the queue: they race with the end of its lock.
+const settleTime = time.Minute
+
+// journalFile is what of an *os.File is written to.
+type journalFile interface {
+	io.WriteCloser
+	Sync() error
 }
 
 type entry struct {
@@ -102,6 +115,9 @@ func (j *journal) load(file *os.File, readOnly bool) error {
 		return j.failed(lines+1, err)
 	}
 	j.entries, j.lines = entries, lines
+	if info, err := file.Stat(); err == nil {
+		j.rested = time.Since(info.ModTime()) > settleTime
+	}
 	if readOnly {
 		return nil
 	}
@@ -114,6 +130,7 @@ func (j *journal) load(file *os.File, readOnly bool) error {
 	}
 	if size == 0 {
 		j.buffer = append(j.buffer, j.title...)
+		return j.synced(syncDir(filepath.Dir(j.path)))
 	}
 	return nil
 }
@@ -206,9 +223,24 @@ func (j *journal) before(key string) past {
 	return wasBegun
 }
 
+// expire forgets what earlier replays did about letters that were not met, when
+// all of the queue was seen: they are gone, and if others like them come, from an
+// export or a parking lot, these have not been replayed.
+func (j *journal) expire() {
+	if j == nil || j.file == nil || !j.rested {
+		return
+	}
+	for key, e := range j.entries {
+		for range e.old {
+			j.note(opDone, key)
+		}
+	}
+}
+
 // begin writes down that copies are about to be published.
 func (j *journal) begin(all []flying) error {
-	if len(j.entries) > j.limit {
+	isNew := func(c flying) bool { return !c.again }
+	if len(j.entries) > j.limit && slices.ContainsFunc(all, isNew) { // those of earlier replays settle what is in doubt
 		return j.failed(0, fmt.Errorf("of %d copies it is not known whether they are stored: see to the broker, then run the replay again", len(j.entries)))
 	}
 	for _, c := range all {
@@ -247,11 +279,12 @@ func (j *journal) sync() error {
 	if j.lines > maxJournalLines+2*len(j.entries) {
 		return j.rewrite()
 	}
-	j.lines += bytes.Count(j.buffer, []byte("\n"))
-	if _, err := j.file.Write(j.buffer); err != nil {
+	n, err := j.file.Write(j.buffer)
+	j.lines += bytes.Count(j.buffer[:n], []byte("\n"))
+	j.buffer = j.buffer[:copy(j.buffer, j.buffer[n:])] // what a full disk left goes on where it ended
+	if err != nil {
 		return j.failed(0, err)
 	}
-	j.buffer = j.buffer[:0]
 	return j.synced(j.file.Sync())
 }
 
@@ -262,31 +295,43 @@ func (j *journal) synced(err error) error {
 	return nil
 }
 
-// rewrite replaces the file by one that has only what is still of use.
+// rewrite replaces the file by one that has only what is still of use. If that
+// fails, the old one goes on.
 func (j *journal) rewrite() error {
 	file, err := os.CreateTemp(filepath.Dir(j.path), filepath.Base(j.path)+".*")
 	if err != nil {
 		return j.failed(0, err)
 	}
-	_ = j.file.Close()
-	j.file = file
-	j.buffer = append(j.buffer[:0], j.title...)
-	for key, e := range j.entries {
-		for range e.begun {
-			j.buffer = append(append(append(j.buffer, opBegun, ' '), key...), '\n')
-		}
-		for range e.confirmed {
-			j.buffer = append(append(append(j.buffer, opConfirmed, ' '), key...), '\n')
-		}
+	text := j.text()
+	_, err = file.Write(text)
+	if err == nil {
+		err = file.Sync()
 	}
-	j.lines = 0
-	if err := j.sync(); err != nil {
-		return err
+	if err == nil {
+		err = os.Rename(file.Name(), j.path)
 	}
-	if err := os.Rename(file.Name(), j.path); err != nil {
+	if err != nil {
+		_ = file.Close()
+		_ = os.Remove(file.Name())
 		return j.failed(0, err)
 	}
+	_ = j.file.Close()
+	j.file, j.buffer, j.lines = file, j.buffer[:0], bytes.Count(text, []byte("\n"))
 	return j.synced(syncDir(filepath.Dir(j.path)))
+}
+
+// text is the shortest journal that says the same.
+func (j *journal) text() []byte {
+	text := []byte(j.title)
+	for key, e := range j.entries {
+		for range e.begun {
+			text = append(append(append(text, opBegun, ' '), key...), '\n')
+		}
+		for range e.confirmed {
+			text = append(append(append(text, opConfirmed, ' '), key...), '\n')
+		}
+	}
+	return text
 }
 
 // syncDir makes a new name survive a crash.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -81,10 +82,16 @@ func writeLine(l Letter) ([]byte, error) {
 // readLine reads what writeLine wrote.
 func readLine(b []byte) (amqp.Delivery, error) {
 	var in line
+	if !utf8.Valid(b) { // of which JSON would make something else
+		return amqp.Delivery{}, errors.New("it is not UTF-8: write a body of other bytes as body_base64")
+	}
 	dec := json.NewDecoder(strings.NewReader(string(b)))
 	dec.UseNumber()
 	if err := dec.Decode(&in); err != nil {
 		return amqp.Delivery{}, fmt.Errorf("it is no letter in JSON: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return amqp.Delivery{}, errors.New("something follows the letter: give each letter a line of its own")
 	}
 	switch {
 	case in.Version == 0:

@@ -61,13 +61,13 @@ func (c Config) withDefaults() Config {
 // "malformed" for an error with Malformed() bool, else "unexpected".
 //
 // What it returns for a burial is like what retry's middleware returns for a
-// parked copy. Without copies or queues every delivery fails, unhandled, with an
-// error that says so.
+// parked copy. Without copies or queues nothing is handled: the consumer pauses,
+// and its log and Health say why.
 func Middleware(copies Starter, w topology.Work, cfg Config) func(func(context.Context, amqp.Delivery) error) func(context.Context, amqp.Delivery) error {
 	b := &burial{copies: copies, work: w, cfg: cfg.withDefaults()}
 	return func(next func(context.Context, amqp.Delivery) error) func(context.Context, amqp.Delivery) error {
 		if copies == nil || w.Queue == "" || w.DeadLetterQueue == "" {
-			return func(context.Context, amqp.Delivery) error { return errConfig }
+			return func(context.Context, amqp.Delivery) error { return verdict.Misconfigured(errConfig) }
 		}
 		return func(ctx context.Context, d amqp.Delivery) error {
 			return b.judge(ctx, d, next(ctx, d))

@@ -27,7 +27,8 @@ type ReplayConfig struct {
 	// Limit is the most letters to replay, the oldest first; 0 means all.
 	Limit int
 
-	// Window is how many replays may be under way at once. 0 means 256.
+	// Window is how many replays may be under way at once. 0 means 256. It is no more
+	// than QueueConfig.Prefetch, or than what that chooses for letters of their size.
 	Window int
 
 	// Rate is how many replays a second may start; 0 means any number. What a tenth
@@ -59,9 +60,11 @@ type ReplayConfig struct {
 	//
 	// A file belongs to one queue of one broker and one To. It is created when
 	// missing, holds some ten thousand lines at most, and is removed when a replay ends
-	// with nothing in doubt. What it knows of letters that nobody met again (their acks
-	// came through, but not the answer) stays in it and does no harm: delete it when
-	// you are done.
+	// with nothing in doubt. A letter whose ack came through, but not the answer, is met
+	// by nobody again: a replay that has seen the whole queue, a minute or more after the
+	// last one, forgets what the file knows of such ones. Before that, do not bring these
+	// letters back (Import, from the parking lot) with the same file: they would be taken
+	// for replayed.
 	Journal string
 
 	// DryRun publishes and removes nothing. The report says how many letters are
@@ -174,16 +177,16 @@ type replay struct {
 }
 
 func (r *replay) visit(ctx context.Context, s *scan, t taken) (action, error) {
-	if r.cfg.Select != nil && !r.cfg.Select(t.letter) {
-		return keep, nil
-	}
-	s.report.Selected++
-	t.mark.ReplayID = replayID(t.letter, r.from.cfg.Queue)
 	before := nothing
 	if s.flight.journal != nil {
 		t.key = journalKey(t.letter)
 		before = s.flight.journal.before(t.key)
 	}
+	if r.cfg.Select != nil && !r.cfg.Select(t.letter) {
+		return keep, nil
+	}
+	s.report.Selected++
+	t.mark.ReplayID = replayID(t.letter, r.from.cfg.Queue)
 	if before == wasConfirmed && t.mark.ReplayID != "" && !r.cfg.DryRun {
 		if err := s.ack(t, &s.report.Resumed); err != nil {
 			s.report.fail(t.mark, err, false)
@@ -230,6 +233,7 @@ func (r *replay) copy(t taken) (flying, error) {
 	c := flying{taken: t, target: cmp.Or(r.cfg.To, l.Queue)}
 	if r.cfg.MaxReplays > 0 && l.Story.ReplayCount >= r.cfg.MaxReplays {
 		c.target, c.parks = r.cfg.ParkingLot, true
+		c.mark.ReplayID = l.Story.ReplayID // the copy's: it is no replay
 		c.message, _ = story.Copy(l.Delivery, l.epitaph(), 0)
 		return c, nil
 	}

@@ -56,6 +56,9 @@ type scan struct {
 	got      int   // letters taken, seen or not
 	bytes    int64 // of their bodies
 	ended    error // the visitor's word: the rest is taken unseen
+	renewed  int   // what got was when the last channel was replaced
+	widened  bool  // the first channel was replaced by a wider one
+	fewer    bool  // not all letters of the count were met: somebody else has some
 }
 
 // walk walks over the letters as s says.
@@ -78,6 +81,7 @@ func (q *Queue) walk(ctx context.Context, s *scan) (Report, error) {
 		}
 	}
 	if total == 0 {
+		s.tell()
 		return Report{}, nil
 	}
 	s.q, s.lock, s.began, s.report.Total = q, lock, time.Now(), total
@@ -89,6 +93,9 @@ func (q *Queue) walk(ctx context.Context, s *scan) (Report, error) {
 	err = s.run(ctx)
 	if errors.Is(err, ErrStop) {
 		err = nil
+	}
+	if err == nil && s.report.Seen == s.report.Total && !s.fewer {
+		s.flight.journal.expire()
 	}
 	if broken := s.flight.journal.close(); err == nil {
 		err = broken
@@ -137,7 +144,7 @@ func (s *scan) run(ctx context.Context) (err error) {
 }
 
 // errRenew ends a source that holds nothing but letters nobody has seen.
-var errRenew = errors.New("dlq: half of the consumer timeout is over, and no letter is kept")
+var errRenew = errors.New("dlq: another channel is to go on, and no letter is kept")
 
 // renew gives the unseen letters back, where they were, and starts the time anew:
 // a slow replay of all letters may take as long as it takes.
@@ -147,7 +154,7 @@ func (s *scan) renew(ctx context.Context) error {
 	}
 	kept := s.kept()
 	s.giveBack(ctx)
-	s.sources, s.began = nil, time.Now()
+	s.sources, s.began, s.renewed = nil, time.Now(), s.got
 	if kept > 0 { // one whose copy was not confirmed at last
 		return s.late()
 	}
@@ -209,6 +216,7 @@ func (s *scan) step(ctx context.Context, src *source, c *clocks) (over bool, err
 		c.idle.Reset(s.q.cfg.Idle)
 		return false, s.take(src, d)
 	case <-s.flight.next():
+		c.quiet = 0 // while copies were under way, there may have been no room for letters
 		c.idle.Reset(s.q.cfg.Idle)
 		return false, s.flight.settle(s)
 	case <-s.flight.due():
@@ -235,12 +243,26 @@ func (s *scan) mayGoOn(ctx context.Context, src *source) error {
 		return context.Cause(ctx)
 	}
 	if time.Since(s.began) >= s.q.cfg.ConsumerTimeout/2 {
-		if s.kept() == 0 {
+		// Without a letter since the last time, it is not the pace's rest that took so
+		// long: another channel would fare no better, and so on for ever.
+		if s.kept() == 0 && (s.got > s.renewed || s.pace.resting() != nil) {
 			return errRenew
 		}
 		return s.late()
 	}
+	if s.tooNarrow(src) {
+		s.widened = true
+		return errRenew
+	}
 	return s.sync(ctx, src)
+}
+
+// tooNarrow: the first channel was opened before anything was known of the
+// letters, and while none is kept it is the only one. It would hold a replay to
+// fewer letters under way than its window has.
+func (s *scan) tooNarrow(src *source) bool {
+	return !s.widened && s.ended == nil && s.got >= minPrefetch && s.report.Total-s.got > src.prefetch &&
+		src.prefetch < min(s.flight.window, s.prefetch()) && s.kept() == 0
 }
 
 func (s *scan) late() error { return s.incomplete("half of the consumer timeout is over") }
@@ -294,7 +316,7 @@ func (s *scan) idle(ctx context.Context, quiet int) (over bool, err error) {
 	case err != nil:
 		return false, err
 	case ready == 0 && quiet >= quietEnd:
-		s.report.Total = s.got
+		s.report.Total, s.fewer = s.got, true
 		return true, nil
 	case ready > 0 && quiet >= quietStall:
 		return false, s.incomplete(fmt.Sprintf("%d letters are ready, but none is delivered: another consumer may hold the queue (exclusive, single active consumer)", ready))

@@ -77,8 +77,10 @@ func (e BatchErrors) Error() string {
 // so that each message has its own decoding, and its own verdict from whatever
 // middleware is around: f returns nil when all succeeded, [BatchErrors] when some
 // failed, and any other error when all did, a join that has BatchErrors in it among
-// them. It may be called by several goroutines at once. When it panics, each message of that batch is tried once
-// more, in a batch of its own, so that one that cannot be handled fails alone.
+// them. It may be called by several goroutines at once. When it panics, each
+// message of that batch is tried once more, in a batch of its own, so that one
+// that cannot be handled fails alone. With a wrong cfg nothing is handled: the
+// consumer pauses, and its log and Health say why.
 //
 // f's ctx ends at the earliest deadline of its messages, and as a handler's does
 // at the drain's; it has the values of Run's ctx. When a batch gathers at that
@@ -90,7 +92,7 @@ func Batch[T any](cfg BatchConfig, f func(context.Context, []Item[T]) error) fun
 		err = &ConfigError{Field: "Batch", Problem: "has no function", Fix: "give one that handles a batch"}
 	}
 	if err != nil {
-		return func(context.Context, T, amqp.Delivery) error { return err }
+		return func(context.Context, T, amqp.Delivery) error { return verdict.Misconfigured(err) }
 	}
 	return b.handle
 }

@@ -313,6 +313,37 @@ func TestBatchConfig(t *testing.T) {
 	}
 }
 
+// A mistake in the program stops the consumer, which says why; it buries nothing.
+func TestMistakesInTheProgramBuryNothing(t *testing.T) {
+	on40(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		w, copies := work(t, l, topology.WorkConfig{})
+		good := func(context.Context, []item) error { t.Error("handled"); return nil }
+		for name, h := range map[string]consumer.Handler{
+			"batch":  chain(copies, w, retry.Policy{}, raw(consumer.BatchConfig{Size: -1}, good)),
+			"policy": chain(copies, w, retry.Policy{Immediate: 1000}, raw(consumer.BatchConfig{}, good)),
+			"burial": chain(copies, topology.Work{}, retry.Policy{}, raw(consumer.BatchConfig{}, good)),
+		} {
+			fill(t, b, w.Queue, 3)
+			r := run(t, l, consumer.Config{Queue: w.Queue, Handler: h})
+			pass(2 * time.Minute)
+			r.stopped(t)
+			close(r.health)
+			said := ""
+			for health := range r.health {
+				if health.Status == consumer.Paused {
+					said = health.Err.Error()
+				}
+			}
+			if !strings.Contains(said, "Config") && !strings.Contains(said, "pass both") && !strings.Contains(said, "Immediate") {
+				t.Errorf("%s: health says %q", name, said)
+			}
+			left(t, b, w.DeadLetterQueue)
+			operate(t, b, func(ch *amqp.Channel) error { _, err := ch.QueuePurge(w.Queue, false); return err })
+		}
+	})
+}
+
 // Some failures joined with another one, such as that of the commit: nobody
 // succeeded.
 func TestBatchErrorsJoinedWithAnother(t *testing.T) {

@@ -40,12 +40,12 @@ type Starter interface {
 //
 // The handler must not change the delivery's Body and Headers: the copy is made
 // of them. Without copies or a queue, or with a policy that [Policy.Validate]
-// refuses, every delivery fails with an error that says so, unhandled.
+// refuses, nothing is handled: the consumer pauses, and its log and Health say why.
 func Middleware(copies Starter, w topology.Work, p Policy) func(func(context.Context, amqp.Delivery) error) func(context.Context, amqp.Delivery) error {
 	m, err := newMiddleware(copies, w, p)
 	return func(next func(context.Context, amqp.Delivery) error) func(context.Context, amqp.Delivery) error {
 		if err != nil {
-			return func(context.Context, amqp.Delivery) error { return err }
+			return func(context.Context, amqp.Delivery) error { return verdict.Misconfigured(err) }
 		}
 		return func(ctx context.Context, d amqp.Delivery) error { return m.handle(ctx, d, next) }
 	}

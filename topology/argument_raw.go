@@ -94,7 +94,7 @@ func unknownArgument(name string) (problem, fix string) {
 		return "RabbitMQ knows no such argument and ignores it: nothing would be retried, or stop being retried",
 			"remove it, and give the number of retries to the retry policy of the consumer"
 	case name == "x-queue-master-locator":
-		return "RabbitMQ 4.3 closes the connection on it (F 16)", "use the field LeaderLocator"
+		return "RabbitMQ 4.3 closes the connection on it (F 16)", "remove it; for quorum queues and streams use the field LeaderLocator"
 	case strings.HasPrefix(name, "x-ha-"):
 		return "mirrored queues were set by policy, and RabbitMQ 4.0 has none", "remove it: a quorum queue is replicated"
 	case name == "x-stream-offset" || name == "x-priority" || name == "x-cancel-on-ha-failover":

@@ -17,8 +17,9 @@ type Permissions struct {
 // topology an admin declares.
 //
 // Not in them: topic permissions, which restrict routing keys where an admin has set any;
-// and configure on "hareline.lock." and the name of a dead-letter queue, for tools that
-// look into one. The default exchange goes by the name "amq.default".
+// configure and read on "hareline.lock." and the name of a dead-letter queue, for tools
+// that look into one; and configure and read on the bus's exchange and ".replies.*", for
+// requests. The default exchange goes by the name "amq.default".
 //
 // Source: RabbitMQ's page Access Control, and its answers (docs/hazards.md, F 8).
 func (t Topology) Permissions() Permissions {

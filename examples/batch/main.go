@@ -77,7 +77,7 @@ func run(ctx context.Context, out io.Writer, url string) error {
 	if err := pub.Close(ctx); err != nil { // waits for the hook, too
 		return err
 	}
-	fmt.Fprintf(out, "the hook was told of %d confirmed, and of %t failures\n", confirmed.Load(), failed.Load() > 0)
+	fmt.Fprintf(out, "the hook was told of %d confirmed, and of %d others\n", confirmed.Load(), failed.Load())
 	return nil
 }
 

@@ -113,8 +113,8 @@ func (q *Queue) Look(ctx context.Context, f func(Letter) error) error {
 	return err
 }
 
-// Discard removes the letters that selected says true of, for good, and returns
-// how many.
+// Discard removes the letters that selected says true of, for good; the report
+// says how many.
 func (q *Queue) Discard(ctx context.Context, selected func(Letter) bool) (Report, error) {
 	if selected == nil {
 		return Report{}, errors.New("dlq: Discard needs a function that selects letters: nothing is removed without being named")

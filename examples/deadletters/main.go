@@ -72,7 +72,7 @@ func run(ctx context.Context, url string, out io.Writer) error {
 			return err
 		}
 	}
-	if err := handle(ctx, l, pub, invoices, 6); err != nil { // all fail: the tax service is not there
+	if err := handle(ctx, l, pub, invoices, 6, fail); err != nil { // all fail: the tax service is not there
 		return err
 	}
 	return workOff(ctx, out, l, pub, invoices)
@@ -124,7 +124,7 @@ func workOff(ctx context.Context, out io.Writer, l *link.Link, pub *confirm.Publ
 		return err
 	}
 	fmt.Fprintf(out, "mended and replayed %d\n", report.Replayed)
-	if err := handle(ctx, l, pub, invoices, report.Replayed); err != nil {
+	if err := handle(ctx, l, pub, invoices, report.Replayed, fail); err != nil {
 		return err
 	}
 
@@ -139,21 +139,28 @@ func workOff(ctx context.Context, out io.Writer, l *link.Link, pub *confirm.Publ
 		return err
 	}
 	fmt.Fprintf(out, "%d letters left\n", left)
-	return nil
+	return handle(ctx, l, pub, invoices, report.Replayed, func(amqp.Delivery) error { return nil })
 }
 
-// handle handles n messages, and fails at each of them.
-func handle(ctx context.Context, l *link.Link, copies *confirm.Publisher, invoices topology.Work, n int) error {
+func fail(d amqp.Delivery) error {
+	if bytes.Contains(d.Body, []byte(`,00"`)) {
+		return fmt.Errorf("invoice %q: net has a decimal comma", d.MessageId)
+	}
+	return errors.New("dial tcp 10.0.0.7:443: connection refused")
+}
+
+// handle handles n messages by f.
+func handle(ctx context.Context, l *link.Link, copies *confirm.Publisher, invoices topology.Work, n int, f func(amqp.Delivery) error) error {
+	if n == 0 {
+		return nil
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	bury := dlq.Middleware(copies, invoices, dlq.Config{})
 	return consumer.Run(ctx, l, consumer.Config{Queue: invoices.Queue, Handler: bury(func(_ context.Context, d amqp.Delivery) error {
 		if n--; n == 0 {
-			stop() // Run drains: this one, too, is buried
+			stop() // Run drains: this one, too, is settled
 		}
-		if bytes.Contains(d.Body, []byte(`,00"`)) {
-			return fmt.Errorf("invoice %q: net has a decimal comma", d.MessageId)
-		}
-		return errors.New("dial tcp 10.0.0.7:443: connection refused")
+		return f(d)
 	})})
 }

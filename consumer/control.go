@@ -59,7 +59,9 @@ var (
 // running ones finish within DrainTimeout, and what only waited goes back with
 // the channel, in order (R 8), for other consumers to take. That counts once
 // against a quorum queue's delivery limit for each delivery that waited (R 6).
-// On a queue with single active consumer the next one takes over.
+// On a queue with single active consumer the next one takes over, in the order of
+// the queue where all its consumers have one prefetch, and keep it: see
+// Config.FixedPrefetch (F 31).
 //
 // Several pauses and holds may be on at a time; the consumers go on when all are
 // over. Health is Paused meanwhile, with why as its cause; nil stands for a
@@ -71,8 +73,8 @@ func (c *Control) Pause(why error) (resume func()) {
 // Hold starts no handler until release is called, and keeps what was delivered:
 // nothing is counted and no order lost by it. Deliveries go on to come, up to the
 // prefetch, and nobody else sees them meanwhile: it is for a moment. A hold
-// that lasts half of Config.ConsumerTimeout becomes a Pause (R 19). For the rest
-// see [Control.Pause].
+// that lasts half of Config.ConsumerTimeout becomes a Pause (R 19), with what is
+// said there of the order. For the rest see [Control.Pause].
 func (c *Control) Hold(why error) (release func()) {
 	return c.order(&order{why: orElse(why, errHeld)})
 }
@@ -88,8 +90,10 @@ func orElse(err, otherwise error) error {
 // than Workers makes workers idle. AMQP cannot change the prefetch of a
 // consumer (basic.qos holds for new ones), so each consumer opens a new session
 // once its running handlers are done; what only waited goes back as in Pause. A
-// prefetch that had shrunk for the consumer timeout's sake is set anew, too. A
-// consumer with Config.FixedPrefetch keeps its own.
+// prefetch that had shrunk for the consumer timeout's sake is set anew, too. It does
+// not keep the order of a queue with single active consumer: a session that ends
+// before it was delivered all that came back from one with a larger prefetch leaves
+// its part behind the rest (F 31). It does nothing where Config.FixedPrefetch is set.
 func (c *Control) SetPrefetch(n int) error {
 	if n < 1 || n > math.MaxUint16 {
 		return &ConfigError{Field: "Prefetch", Problem: fmt.Sprintf("is to be %d", n), Fix: "use 1 to 65535"}

@@ -259,7 +259,7 @@ func TestPrefetchAtRunTime(t *testing.T) {
 }
 
 // On a queue with single active consumer a hold keeps the turn, and a pause
-// hands it over; the order stays through both, and through another prefetch (R 8).
+// hands it over; the order stays through both (R 8) with one prefetch (F 31).
 func TestControlOfASingleActiveConsumer(t *testing.T) {
 	each(t, func(t *testing.T, b *amqptest.Broker) {
 		l := open(t, b, link.Config{})
@@ -298,9 +298,15 @@ func TestControlOfASingleActiveConsumer(t *testing.T) {
 		}
 		mu.Unlock()
 		resume()
-		if err := second.SetPrefetch(3); err != nil { // a takes its turn again
-			t.Fatal(err)
+		pass(500 * time.Millisecond)
+		resume = second.Pause(nil) // a takes its turn again
+		pass(3500 * time.Millisecond)
+		mu.Lock()
+		if by[len(by)-1] != "a" {
+			t.Error("the second pause did not hand over")
 		}
+		mu.Unlock()
+		resume()
 		drained(t, b, "sac")
 		a.stopped(t)
 		z.stopped(t)
@@ -478,7 +484,9 @@ func TestSetPrefetchAgain(t *testing.T) {
 func TestAHoldIsForThoseWhoWaitInMiddleware(t *testing.T) {
 	for name, middleware := range map[string]func() consumer.Middleware{
 		"concurrency": func() consumer.Middleware { return consumer.Concurrency(1) },
-		"rate":        func() consumer.Middleware { return ratelimit.Middleware(rate.NewLimiter(rate.Every(10*time.Second), 1)) },
+		"rate": func() consumer.Middleware {
+			return ratelimit.Middleware(rate.NewLimiter(rate.Every(10*time.Second), 1))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			on40(t, func(t *testing.T, b *amqptest.Broker) {

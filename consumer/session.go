@@ -66,7 +66,7 @@ type result struct {
 
 func newSession(r *runner, sess *link.Session, deliveries <-chan amqp.Delivery, prefetch int) *session {
 	ended := make(chan struct{})
-	sub := &Subscription{stopping: make(chan struct{}), ended: ended, replace: make(chan struct{}, 1), tell: r.tell, control: r.cfg.Control}
+	sub := &Subscription{stopping: make(chan struct{}), ended: ended, replace: make(chan struct{}, 1), run: r}
 	return &session{
 		r: r, sess: sess, deliveries: deliveries, prefetch: prefetch,
 		results: make(chan result, prefetch), ended: ended,

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/internal/verdict"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/story"
@@ -17,9 +19,12 @@ import (
 var errGoexit = errors.New("ordered: the handler called runtime.Goexit")
 
 // attempt calls the handler and goes on with what comes of it.
-func (p *partition) attempt(ctx context.Context, l *line, it *item) {
+func (p *partition) attempt(ctx context.Context, l *line, it *item, ended func()) {
 	err := errGoexit
-	defer func() { p.attempted(ctx, l, it, err) }() // of a Goexit, too
+	defer func() { // of a Goexit, too
+		ended()
+		p.attempted(ctx, l, it, err)
+	}()
 	err = p.call(ctx, it)
 }
 
@@ -32,6 +37,9 @@ func (p *partition) call(ctx context.Context, it *item) error {
 			return &retry.DeadError{Reason: story.ReasonMalformed, Attempt: 1, Of: 1, Err: err}
 		}
 		it.told = true
+		if it.story.RetryCount == 0 {
+			p.cfg.Retry.First(it.at)
+		}
 	}
 	return p.handler(ctx, it.d)
 }
@@ -89,13 +97,13 @@ func (p *partition) judge(ctx context.Context, l *line, it *item, err error) (de
 		p.hold(len(l.items))
 	}
 	if postponed, ok := verdict.AsPostponed(err); ok { // no attempt: a breaker is open, or a rate is used up
-		p.rest(l, postponed.Postpone())
+		p.rest(l, max(postponed.Postpone(), postponeMin))
 		return nil
 	}
 	if errors.As(err, new(*retry.DeadError)) {
 		return err
 	}
-	next, delay, dead := p.cfg.Retry.Next(time.Now(), it.story, err)
+	next, delay, dead := p.after(it.story, err)
 	if dead != nil {
 		it.tell(it.story) // the letter is to have it
 		return dead
@@ -103,6 +111,21 @@ func (p *partition) judge(ctx context.Context, l *line, it *item, err error) (de
 	it.tell(next)
 	p.rest(l, p.cut(l, it, delay))
 	return nil
+}
+
+// postponeMin keeps middleware that asks for no delay from spinning, as in package
+// consumer.
+const postponeMin = 100 * time.Millisecond
+
+// after asks the policy. It runs user code, whose panic is a bug like a handler's.
+func (p *partition) after(s story.Story, err error) (next story.Story, delay time.Duration, dead error) {
+	defer func() {
+		if v := recover(); v != nil {
+			n := s.RetryCount + 1
+			dead = &retry.DeadError{Reason: story.ReasonUnexpected, Attempt: n, Of: n, Err: &consumer.PanicError{Value: v, Stack: debug.Stack()}}
+		}
+	}()
+	return p.cfg.Retry.Next(time.Now(), s, err)
 }
 
 // tell puts the story into the delivery's headers, those of a copy.
@@ -165,43 +188,84 @@ func (p *partition) settle(l *line, it *item, outcome error) {
 func (p *partition) buried(ctx context.Context, it *item, dead error) error {
 	failing := func(context.Context, amqp.Delivery) error { return dead }
 	for n := 0; ; n++ {
-		err := p.outcome(ctx, it, p.bury(failing)(ctx, it.d))
+		err := p.outcome(ctx, it, safely(func() error { return p.bury(failing)(ctx, it.d) }))
 		if err == nil || errors.Is(err, errLeft) {
 			return err
 		}
 		if _, reject := verdict.AsReject(err); reject {
 			return err
 		}
+		p.cfg.Consumer.Logger.Error("ordered: a message cannot be buried; its key waits until it can", "message_id", it.d.MessageId, "error", p.cfg.text(err))
 		if !it.pause(n) {
 			return errLeft
 		}
 	}
 }
 
+// maxWaits is how many pending errors in a row are waited for: an outcome that is
+// the same pending error again would be asked for ever.
+const maxWaits = 100
+
+var errNoOutcome = errors.New("ordered: a pending error's outcome is pending again and again")
+
+// againTimeout bounds one repeat of a copy.
+const againTimeout = 30 * time.Second
+
 // outcome follows copies under way: pending errors are waited for, what cannot be
 // stored for now is repeated. errLeft: the subscription is over.
 func (p *partition) outcome(ctx context.Context, it *item, err error) error {
-	for n := 0; ; {
+	for n, waits := 0, 0; ; {
 		if pending, ok := verdict.AsPending(err); ok {
+			if waits++; waits > maxWaits {
+				return errNoOutcome
+			}
 			select {
 			case <-pending.Done():
-				err = pending.Outcome()
+				err = safely(pending.Outcome)
 				continue
 			case <-it.sub.Ended():
 				return errLeft
 			}
 		}
+		_, postponed := verdict.AsPostponed(err) // looks like the next one
 		again, ok := verdict.AsAgain(err)
-		if !ok {
+		if !ok || postponed {
 			return err
 		}
 		p.cfg.Consumer.Logger.Error("ordered: a copy cannot be stored; its key waits until it can", "message_id", it.d.MessageId, "error", p.cfg.text(err))
 		if !it.pause(n) {
 			return errLeft
 		}
-		n++
-		err = again.Again(ctx)
+		n, waits = n+1, 0
+		err = repeat(ctx, again)
 	}
+}
+
+// repeat bounds one repeat, which needs its ctx until the outcome is there.
+func repeat(ctx context.Context, again verdict.Again) error {
+	ctx, cancel := context.WithTimeout(ctx, againTimeout)
+	err := safely(func() error { return again.Again(ctx) })
+	if pending, ok := verdict.AsPending(err); ok {
+		return verdict.Then(pending, func(outcome error) error {
+			cancel()
+			return outcome
+		})
+	}
+	cancel()
+	return err
+}
+
+// safely calls user code, whose panic is its result. So is that of its error's text.
+func safely(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &consumer.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	if err = f(); err != nil {
+		_ = err.Error()
+	}
+	return err
 }
 
 // The backoff of copies that cannot be stored.

@@ -2,6 +2,7 @@ package ordered
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -17,19 +18,23 @@ import (
 // Config says what to handle and how. Partitions, Copies and Consumer.Handler are
 // required; the zero value of the rest is useful.
 type Config struct {
-	// Partitions to consume, all of them: see topology.PartitionedQueue. They must be
-	// declared.
+	// Partitions to consume, all of them, as topology.PartitionedQueue made them. They
+	// must be declared.
 	Partitions topology.Partitions
 
 	// Consumer is what the consumers of all partitions have in common. Workers,
 	// default 1, is how many keys of one partition are handled at once; Prefetch,
 	// default 100 or four times Workers, whichever is more, how many messages of one
-	// partition are here at once, held ones included. Queue must be empty. Handler
-	// must not hold retry.Middleware or dlq.Middleware: what they do is done here.
-	// ConsumerTimeout is the partitions' own by default, else 30 min. A Control that
-	// pauses lets what is here already go on, Prefetch messages of a partition at
-	// most; its SetPrefetch does nothing, for all processes must ask for the same
-	// Prefetch, always (F 31).
+	// partition are here at once, held ones included. All processes must ask for the
+	// same Prefetch, always (F 31), so give it where some have more than 25 Workers; how
+	// to change it stands in docs/guarantees.md. Queue must be empty. Handler must not hold retry.Middleware or
+	// dlq.Middleware: what they do is done here; and it must leave Body and Headers of
+	// the delivery as they are, which the next attempt and the letter are made of.
+	// ConsumerTimeout is the partitions' own by default, else 30 min.
+	//
+	// Control.Pause works as for any consumer. A Control.Hold, which a circuit breaker
+	// uses, lets what is here already go on, Prefetch messages of a partition at most.
+	// Control.SetPrefetch does nothing.
 	//
 	// The ctx of a handler ends, other than that of package consumer, when its
 	// session is lost: the message may be with another process already, and the
@@ -41,9 +46,11 @@ type Config struct {
 	Copies dlq.Starter
 
 	// Retry says what an error means, how often and after which delays an attempt is
-	// repeated. The delays of one message must fit into half of the consumer
-	// timeout, together; one that does not, because the handler asked for it with
-	// retry.After, is cut.
+	// repeated. The delays of one message, of whatever class its errors are, must fit
+	// into half of the consumer timeout, together (retry.Policy.Total); one that does
+	// not, because the handler asked for it with retry.After, is cut. Immediate must be
+	// zero: retry.Schedule(0, ...) is a retry at once. CopyTimeout is not used; the one
+	// of letters is that of DeadLetters.
 	Retry retry.Policy
 
 	// DeadLetters is how messages are buried.
@@ -70,8 +77,10 @@ func (c Config) withDefaults() Config {
 		c.Consumer.ConsumerTimeout = cmp.Or(c.Consumer.ConsumerTimeout, q.ConsumerTimeout)
 	}
 	c.Consumer.ConsumerTimeout = cmp.Or(c.Consumer.ConsumerTimeout, 30*time.Minute)
+	c.Consumer.DrainTimeout = cmp.Or(c.Consumer.DrainTimeout, 30*time.Second)
 	c.Consumer.Logger = cmp.Or(c.Consumer.Logger, slog.Default())
 	c.DeadLetters.Logger = cmp.Or(c.DeadLetters.Logger, c.Consumer.Logger)
+	c.Retry.Logger = cmp.Or(c.Retry.Logger, c.Consumer.Logger)
 	if c.DeadLetters.Redact == nil {
 		c.DeadLetters.Redact = c.Consumer.Redact
 	}
@@ -99,10 +108,48 @@ func (c Config) text(err error) string {
 // limit is how long a message may wait here.
 func (c Config) limit() time.Duration { return c.Consumer.ConsumerTimeout / 2 }
 
+// tick is how often ages are looked at.
+func (c Config) tick() time.Duration { return max(c.limit()/8, time.Millisecond) }
+
+// latest is how long a message may be here with a handler, such that its session
+// can still end before the consumer timeout.
+func (c Config) latest() time.Duration {
+	return max(c.limit(), c.Consumer.ConsumerTimeout-c.Consumer.DrainTimeout-2*c.tick())
+}
+
 func (c Config) validate() error {
+	for _, check := range []func() error{c.checkPartitions, c.checkConsumer, c.checkRetry} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return c.Partitions.Validate()
+}
+
+// checkPartitions looks for what the order and the burial rest on.
+func (c Config) checkPartitions() error {
+	const fix = "make it with topology.PartitionedQueue, and leave it as it is"
+	p := c.Partitions
+	if p.Count < 1 || p.Name == "" {
+		return &ConfigError{Field: "Partitions", Problem: "is empty", Fix: fix}
+	}
+	if p.DeadLetterQueue == "" {
+		return &ConfigError{Field: "Partitions", Problem: "has no dead-letter queue", Fix: fix}
+	}
+	single := map[string]bool{}
+	for _, q := range p.Queues {
+		single[q.Name] = q.SingleActive
+	}
+	for i := range p.Count {
+		if name := p.Queue(i); !single[name] || !p.Work(i).Backstop() {
+			return &ConfigError{Field: "Partitions", Problem: fmt.Sprintf("has no quorum queue %q with single active consumer and dead letters at-least-once", name), Fix: fix}
+		}
+	}
+	return nil
+}
+
+func (c Config) checkConsumer() error {
 	switch n := c.Consumer; {
-	case c.Partitions.Count < 1 || c.Partitions.Name == "":
-		return &ConfigError{Field: "Partitions", Problem: "is empty", Fix: "make it with topology.PartitionedQueue"}
 	case c.Copies == nil:
 		return &ConfigError{Field: "Copies", Problem: "is nil", Fix: "give a confirm.Publisher of its own"}
 	case n.Queue != "":
@@ -122,27 +169,29 @@ func (c Config) validate() error {
 	case n.ConsumerTimeout < 0:
 		return &ConfigError{Field: "Consumer.ConsumerTimeout", Problem: "is negative", Fix: "leave it zero for the default"}
 	}
-	if total := total(c.Retry, c.limit()); total > c.limit() {
-		return &ConfigError{Field: "Retry", Problem: fmt.Sprintf("holds one message for %v or longer, and half of the consumer timeout is %v", total, c.limit()),
-			Fix: "use fewer or shorter delays, or set MaxElapsed, or raise the consumer timeout here and on the broker"}
-	}
-	return c.Partitions.Validate()
+	return nil
 }
 
-// total is the sum of a policy's delays, or something above limit.
-func total(p retry.Policy, limit time.Duration) time.Duration {
-	const many = 1000 // without a delay that counts
-	var sum time.Duration
-	for n := 1; n <= many && sum <= limit; n++ {
-		d, ok := p.Delay(n)
-		if !ok {
-			break
-		}
-		if sum += d; p.MaxElapsed > 0 && sum > p.MaxElapsed {
-			return p.MaxElapsed
+func (c Config) checkRetry() error {
+	var wrong *retry.ConfigError
+	if errors.As(c.Retry.Validate(), &wrong) {
+		return &ConfigError{Field: "Retry." + wrong.Field, Problem: wrong.Problem, Fix: wrong.Fix}
+	}
+	atOnce := map[string]int{"Retry.Immediate": c.Retry.Immediate}
+	for i, class := range c.Retry.Classes {
+		atOnce[fmt.Sprintf("Retry.Classes[%d].Immediate", i)] = class.Immediate
+	}
+	for field, n := range atOnce {
+		if n > 0 {
+			return &ConfigError{Field: field, Problem: fmt.Sprintf("is %d, and there is no other kind of retry here than one in this process", n),
+				Fix: "leave it 0, and begin the delays with a zero for each retry at once: retry.Schedule(0, time.Second)"}
 		}
 	}
-	return sum
+	if total := c.Retry.Total(); total > c.limit() {
+		return &ConfigError{Field: "Retry", Problem: fmt.Sprintf("holds one message for up to %v, and half of the consumer timeout is %v", total, c.limit()),
+			Fix: "use fewer or shorter delays, in the classes too, or set MaxElapsed, or raise the consumer timeout here and on the broker"}
+	}
+	return nil
 }
 
 // ConfigError names a field of [Config] that cannot be used.

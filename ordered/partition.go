@@ -3,6 +3,7 @@ package ordered
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,7 +88,7 @@ func (p *partition) follow(sub *consumer.Subscription) {
 
 // watch ends with its subscription.
 func (p *partition) watch(sub *consumer.Subscription) {
-	tick := time.NewTicker(max(p.cfg.limit()/8, time.Millisecond))
+	tick := time.NewTicker(p.cfg.tick())
 	defer tick.Stop()
 	for stopping := false; !stopping; {
 		select {
@@ -138,32 +139,42 @@ func (p *partition) leave() {
 }
 
 // checkAge gives everything back, in order, when something has waited for half
-// of the broker's consumer timeout, which counts from the delivery (R 19).
+// of the broker's consumer timeout, which counts from the delivery (R 19). What
+// waits for a copy counts. What a handler is at work on has longer, but not until
+// that timeout: RabbitMQ 4.3 would take it back alone, and reorder.
 func (p *partition) checkAge(sub *consumer.Subscription) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.sub != sub {
 		return
 	}
-	oldest := p.oldest(false)
-	if oldest.IsZero() || time.Since(oldest) <= p.cfg.limit() {
+	// A handler of a lost session holds up nothing here but what lies behind it.
+	oldest := p.age(func(it *item) bool { return it.sub == sub && p.running[it] == nil })
+	if late := p.age(func(it *item) bool { return it.sub == sub }); oldest <= p.cfg.limit() && late > p.cfg.latest() {
+		oldest = late
+	}
+	if oldest <= p.cfg.limit() {
 		return
 	}
 	p.cfg.Consumer.Logger.Warn("ordered: messages were held too long; giving them back before the broker's consumer timeout, in order",
-		"waited", time.Since(oldest), "held", p.held)
+		"age", oldest, "held", p.held)
 	sub.Replace()
 }
 
-// oldest is when the oldest delivery came; of those that wait, or of all.
-func (p *partition) oldest(all bool) time.Time {
+// age is how long the oldest of some deliveries is here, 0 without any.
+func (p *partition) age(of func(*item) bool) time.Duration {
+	if at := p.oldest(of); !at.IsZero() {
+		return time.Since(at)
+	}
+	return 0
+}
+
+// oldest is when the oldest of some deliveries came; zero without any.
+func (p *partition) oldest(of func(*item) bool) time.Time {
 	var oldest time.Time
 	for _, l := range p.lines {
-		items := l.items
-		if l.active && !all {
-			items = items[1:]
-		}
-		if len(items) > 0 && (oldest.IsZero() || items[0].at.Before(oldest)) {
-			oldest = items[0].at
+		if i := slices.IndexFunc(l.items, of); i >= 0 && (oldest.IsZero() || l.items[i].at.Before(oldest)) {
+			oldest = l.items[i].at
 		}
 	}
 	return oldest
@@ -189,11 +200,16 @@ func (p *partition) dispatch() {
 		if l == nil {
 			return
 		}
-		l.queued, l.active = false, true
+		l.queued = false
 		it := l.items[0]
+		ended, ok := it.sub.Begin()
+		if !ok { // watch lets go of all in a moment
+			return
+		}
+		l.active = true
 		ctx, cancel := context.WithCancelCause(it.ctx)
 		p.running[it] = cancel
-		go p.attempt(ctx, l, it)
+		go p.attempt(ctx, l, it, ended)
 	}
 }
 
@@ -211,9 +227,6 @@ func (p *partition) next() *line {
 		return nil
 	}
 	l := (*from)[0]
-	if l.items[0].stopping() {
-		return nil
-	}
 	*from = (*from)[1:]
 	return l
 }
@@ -238,7 +251,7 @@ func (p *partition) hold(n int) {
 func (p *partition) stat() Stat {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Stat{Queue: p.work.Queue, Keys: len(p.lines), Running: len(p.running), Held: p.held, Waiting: p.waiting, Oldest: p.oldest(true)}
+	s := Stat{Queue: p.work.Queue, Keys: len(p.lines), Running: len(p.running), Held: p.held, Waiting: p.waiting, Oldest: p.oldest(func(*item) bool { return true })}
 	for _, l := range p.lines {
 		if l.failing {
 			s.Failing++

@@ -53,7 +53,7 @@ func run(ctx context.Context, out io.Writer, urls []string) error {
 		}
 		defer second.Close() //nolint:errcheck // the process ends with it
 		stop, urls = first.Close, []string{first.URL(), second.URL()}
-		defer stop() //nolint:errcheck // closed already
+		defer stop()                                  //nolint:errcheck // closed already
 		if err := declare(ctx, urls[1]); err != nil { // no cluster: each needs the queue
 			return err
 		}

@@ -172,8 +172,15 @@ func (r *runner) tellPaused(why error) {
 }
 
 // awaitRelease waits until no order forbids to subscribe, or the link is closed,
-// which subscribe finds; false when ctx has ended.
-func (r *runner) awaitRelease(ctx context.Context) bool {
+// which subscribe finds; false when ctx has ended. It moves refusedSince, unless
+// that is zero, by the wait: a pause is no refusal.
+func (r *runner) awaitRelease(ctx context.Context, refusedSince *time.Time) bool {
+	began := time.Now()
+	defer func() {
+		if !refusedSince.IsZero() {
+			*refusedSince = refusedSince.Add(time.Since(began))
+		}
+	}()
 	for ctx.Err() == nil {
 		o := r.cfg.Control.load()
 		r.obeyPrefetch()

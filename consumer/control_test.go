@@ -154,6 +154,26 @@ func TestAHoldDoesNotShrinkThePrefetch(t *testing.T) {
 	})
 }
 
+// A pause while the subscription is refused does not count as a refusal.
+func TestAPauseIsNoRefusal(t *testing.T) {
+	on40(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		declare(t, b, "q", quorum)
+		var control consumer.Control
+		r := run(t, l, consumer.Config{Queue: "q", Control: &control, Handler: func(context.Context, amqp.Delivery) error { return nil }})
+		r.becomes(t, consumer.Consuming)
+		inject(t, b, amqptest.Fault{Do: amqptest.DeleteQueue, Queue: "q"})
+		pass(30 * time.Second)
+		resume := control.Pause(nil)
+		pass(time.Hour)
+		resume()
+		pass(30 * time.Second) // of GiveUpAfter, 2 min
+		declare(t, b, "q", quorum)
+		r.becomes(t, consumer.Consuming)
+		r.stopped(t)
+	})
+}
+
 // A pause gives back what only waited, at once and in order, for others.
 func TestPauseGivesBack(t *testing.T) {
 	for kind, args := range map[string]amqp.Table{"quorum": quorum, "classic": classic} {

@@ -220,7 +220,7 @@ func (r *runner) consume(ctx context.Context) error {
 		backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
 	var refusedSince time.Time // zero until a subscription has worked and is refused
 	first := true
-	for n := 1; r.awaitRelease(ctx); n++ {
+	for n := 1; r.awaitRelease(ctx, &refusedSince); n++ {
 		s, err := r.subscribe(ctx, n)
 		var refused *SubscribeError
 		switch {

@@ -87,6 +87,7 @@ func readLine(b []byte) (amqp.Delivery, error) {
 	}
 	dec := json.NewDecoder(strings.NewReader(string(b)))
 	dec.UseNumber()
+	dec.DisallowUnknownFields() // "bdy" would make a letter without a body
 	if err := dec.Decode(&in); err != nil {
 		return amqp.Delivery{}, fmt.Errorf("it is no letter in JSON: %w", err)
 	}

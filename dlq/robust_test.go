@@ -137,11 +137,15 @@ func TestImportOfTwoLettersOnALine(t *testing.T) {
 	on40(t, func(t *testing.T, b *amqptest.Broker) {
 		l := open(t, b, link.Config{})
 		w := work(t, l, topology.WorkConfig{})
-		text := `{"hareline_letter":1,"message_id":"1"}{"hareline_letter":1,"message_id":"2"}`
 		q := openQueue(l, dlq.QueueConfig{Queue: w.DeadLetterQueue})
-		n, err := q.Import(soon(t), strings.NewReader(text), publisher(t, l))
-		if failed := as[*dlq.ImportError](t, err); failed.Line != 1 || n != 0 {
-			t.Errorf("%d, %v", n, err)
+		for _, text := range []string{
+			`{"hareline_letter":1,"message_id":"1"}{"hareline_letter":1,"message_id":"2"}`,
+			`{"hareline_letter":1,"message_id":"1","bdy":"a slip of the pen"}`,
+		} {
+			n, err := q.Import(soon(t), strings.NewReader(text), publisher(t, l))
+			if failed := as[*dlq.ImportError](t, err); failed.Line != 1 || n != 0 {
+				t.Errorf("%s: %d, %v", text, n, err)
+			}
 		}
 	})
 }

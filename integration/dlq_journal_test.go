@@ -79,7 +79,8 @@ func TestReplayResumedAfterAKill(t *testing.T) {
 	})
 }
 
-// killed ends the process when the copy before the nth is confirmed.
+// killed ends the process behind the nth copy, as soon as one is confirmed whose
+// letter cannot be acked yet: one without an answer when the next one is started.
 type killed struct {
 	pub  *confirm.Publisher
 	nth  int
@@ -87,11 +88,9 @@ type killed struct {
 }
 
 func (k *killed) Start(ctx context.Context, exchange, key string, msg amqp.Publishing) error {
-	if k.nth--; k.nth == 0 {
-		var pending *confirm.PendingError
-		if errors.As(k.last, &pending) {
-			<-pending.Done()
-		}
+	var last *confirm.PendingError
+	if k.nth--; k.nth <= 0 && errors.As(k.last, &last) && errors.Is(last.Outcome(), confirm.ErrPending) {
+		<-last.Done()
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}

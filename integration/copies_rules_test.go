@@ -131,7 +131,7 @@ func TestCopyThatNoTimeCanMend(t *testing.T) {
 				eventually(t, func() bool { return depth(t, l, where) == 1 })
 			} else {
 				where = w.Queue
-				handled.until(t, "the alarm", func() bool { return aside.Load() == 1 })
+				eventually(t, func() bool { return aside.Load() == 1 }) // told by a goroutine of its own
 			}
 			if err := r.stopped(t); err != nil {
 				t.Error(err)

@@ -46,7 +46,7 @@ func Open(ctx context.Context, l *link.Link, cfg Config) (*Bus, error) {
 		return nil, fmt.Errorf("bus: declare the exchange of the events: %w", err)
 	}
 	var err error
-	if b.events, err = confirm.Open(ctx, l, confirm.Config{Logger: cfg.Logger}); err != nil {
+	if b.events, err = confirm.Open(ctx, l, confirm.Config{Logger: cfg.Logger, Tracer: cfg.Tracer}); err != nil {
 		return nil, fmt.Errorf("bus: open the publisher of the events: %w", err)
 	}
 	return b, nil

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/topology"
@@ -67,6 +68,10 @@ type Config struct {
 	// Control, if set, pauses the consumers of all groups, and changes their
 	// prefetch, while they run. Package breaker needs it.
 	Control *consumer.Control
+	// Tracer, if set, follows all messages of the bus, copies too, from publish to
+	// outcome; the attempts to handle them are for a Middleware. Package telemetry
+	// has both.
+	Tracer confirm.Tracer
 	// Redact cleans error texts before they go into headers and logs.
 	Redact func(string) string
 	// OnHealth is told of every change of a group's consumer. Calls for

@@ -53,7 +53,7 @@ func (b *Bus) respond(ctx context.Context, pattern, group string, r Responder, m
 	if err := topology.Declare(ctx, b.link, work.Merge(b.requestExchange(), bound)); err != nil {
 		return nil, fmt.Errorf("bus: respond as group %q: %w", group, err)
 	}
-	copies, err := confirm.Open(ctx, b.link, confirm.Config{Window: b.cfg.Prefetch, Logger: b.cfg.Logger})
+	copies, err := confirm.Open(ctx, b.link, confirm.Config{Window: b.cfg.Prefetch, Logger: b.cfg.Logger, Tracer: b.cfg.Tracer})
 	if err != nil {
 		return nil, fmt.Errorf("bus: respond as group %q: open the publisher of its replies and copies: %w", group, err)
 	}

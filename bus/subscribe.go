@@ -93,7 +93,7 @@ func (b *Bus) subscribe(ctx context.Context, pattern, group string, h Handler, m
 	}
 	// Copies have a publisher of their own: a full window of events must not
 	// hold up burials (R 18).
-	copies, err := confirm.Open(ctx, b.link, confirm.Config{Window: b.cfg.Prefetch, Logger: b.cfg.Logger})
+	copies, err := confirm.Open(ctx, b.link, confirm.Config{Window: b.cfg.Prefetch, Logger: b.cfg.Logger, Tracer: b.cfg.Tracer})
 	if err != nil {
 		return nil, fmt.Errorf("bus: subscribe group %q: open the publisher of its copies: %w", group, err)
 	}

@@ -26,6 +26,18 @@ type Message struct {
 // unsent, what was not answered unknown. Nothing is written into messages; on
 // bodies and headers see Publish.
 func (p *Publisher) PublishBatch(ctx context.Context, messages []Message) error {
+	if p.cfg.Tracer == nil {
+		return p.publishBatch(ctx, messages)
+	}
+	ctx, ended := p.cfg.Tracer.Batch(ctx, len(messages))
+	err := p.publishBatch(ctx, messages)
+	if ended != nil {
+		ended(err)
+	}
+	return err
+}
+
+func (p *Publisher) publishBatch(ctx context.Context, messages []Message) error {
 	receipts := make([]*Receipt, len(messages))
 	for i := range messages {
 		m := &messages[i]

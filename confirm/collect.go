@@ -35,7 +35,7 @@ func (p *Publisher) collect(ctx context.Context, ln *lane) {
 			interval, armed = sweepMin, false
 			p.mu.Lock()
 			p.settle(ln, false)
-			p.mu.Unlock()
+			p.unlock()
 			if ln.ch.IsClosed() { // what is not answered now never will be
 				select {
 				case <-ln.sess.Done():
@@ -49,7 +49,7 @@ func (p *Publisher) collect(ctx context.Context, ln *lane) {
 			p.mu.Lock()
 			p.settle(ln, true)
 			silent := p.expire(ln)
-			p.mu.Unlock()
+			p.unlock()
 			if silent {
 				p.cfg.Logger.Warn("no confirm at all within ConfirmTimeout; replacing the publishing channel", "timeout", p.cfg.ConfirmTimeout)
 				ln.close()
@@ -69,7 +69,7 @@ func (p *Publisher) collect(ctx context.Context, ln *lane) {
 // written, and whether there is any message at all.
 func (p *Publisher) oldest(ln *lane) (answered <-chan struct{}, waiting bool) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	for len(ln.flight) > 0 && ln.flight[0].stage == gone {
 		ln.flight[0] = nil
 		ln.flight = ln.flight[1:]

@@ -38,6 +38,9 @@ type Config struct {
 	// buffer (8192 confirmed ones, and 8192 others) is counted in
 	// Outcome.Dropped. It must not call Close, which waits for it.
 	OnOutcome func(Outcome)
+	// Tracer, if set, follows every message from its call to its outcome, as
+	// package telemetry does. Default none.
+	Tracer Tracer
 	// Later is where the messages of PublishLater wait: a work queue with its
 	// delay ladder, as topology.WorkQueue makes it, whose consumer has Forward as its
 	// handler. It holds nothing else. Default none.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hareline/hareline/internal/verdict"
 )
 
 // HeaderLater is the one header of a message that waits for its time: a table
@@ -60,33 +62,43 @@ func (p *Publisher) PublishLater(ctx context.Context, delay time.Duration, excha
 
 // enqueueLater is enqueue for a message that has a delay.
 func (p *Publisher) enqueueLater(ctx context.Context, m Message) *Receipt {
-	lim := p.limits()
-	lim.headers = min(lim.headers, maxLaterHeaders)
-	refuse := func(reason string) *Receipt {
-		r := &Receipt{exchange: m.Exchange, key: m.Key, done: make(chan struct{}), began: p.now()}
-		r.msg.MessageId = m.MessageId
-		p.abort(r, &RefusedError{Reason: reason, Exchange: m.Exchange, Key: m.Key, MessageID: m.MessageId})
-		return r
+	r := &Receipt{exchange: m.Exchange, key: m.Key, done: make(chan struct{}), began: p.now()}
+	msg := m.Publishing
+	if reason := p.own(verdict.WithAbout(ctx, verdict.About{Kind: verdict.Later, Delay: m.Delay}), r, &msg); reason != "" {
+		return p.abort(r, r.refused(reason))
 	}
 	if p.cfg.Later == nil {
-		return refuse(errNoLater)
+		return p.abort(r, r.refused(errNoLater))
 	}
-	msg, _, reason := prepare(m.Exchange, m.Key, m.Publishing, 0, lim)
+	lim := p.limits()
+	lim.headers = min(lim.headers, maxLaterHeaders)
+	msg, _, reason := prepare(m.Exchange, m.Key, msg, 0, lim)
 	if reason != "" {
-		return refuse(reason)
+		return p.abort(r, r.refused(reason))
 	}
 	l := later{
 		exchange: m.Exchange, key: m.Key, at: time.Now().Add(m.Delay),
 		priority: msg.Priority, expiration: msg.Expiration, userID: msg.UserId, headers: msg.Headers,
 	}
 	lim.headers += laterRoom
-	return p.park(ctx, l, msg, m.Delay, lim)
+	return p.park(ctx, r, l, msg, m.Delay, lim)
 }
 
 // park puts a message on the ladder for as much of wait as that takes at once.
-func (p *Publisher) park(ctx context.Context, l later, msg amqp.Publishing, wait time.Duration, lim limits) *Receipt {
+func (p *Publisher) park(ctx context.Context, r *Receipt, l later, msg amqp.Publishing, wait time.Duration, lim limits) *Receipt {
 	exchange, key, rest := part(p.cfg.Later, wait)
-	return p.enqueueTo(ctx, address{exchange, key}, address{l.exchange, l.key}, l.wait(msg, rest), lim)
+	return p.enqueueTo(ctx, r, address{exchange, key}, l.wait(msg, rest), lim)
+}
+
+// parkAgain puts a message that came out too early on the ladder again.
+func (p *Publisher) parkAgain(ctx context.Context, l later, msg amqp.Publishing, wait time.Duration, lim limits) *Receipt {
+	r := &Receipt{exchange: l.exchange, key: l.key, done: make(chan struct{}), began: p.now()}
+	msg.Headers = l.headers
+	if reason := p.own(verdict.WithAbout(ctx, verdict.About{Kind: verdict.Later, Delay: wait}), r, &msg); reason != "" {
+		return p.abort(r, r.refused(reason))
+	}
+	l.headers = msg.Headers
+	return p.park(ctx, r, l, msg, wait, lim)
 }
 
 // Forward is the handler of the queue of Config.Later: it publishes a message
@@ -115,7 +127,7 @@ func (p *Publisher) Forward(ctx context.Context, d amqp.Delivery) error {
 		if p.cfg.Later == nil {
 			return &RefusedError{Reason: errNoLater, Exchange: l.exchange, Key: l.key, MessageID: d.MessageId}
 		}
-		return started(p.park(ctx, l, msg, left, lim))
+		return started(p.parkAgain(ctx, l, msg, left, lim))
 	}
 	msg.Headers, msg.Priority, msg.Expiration, msg.UserId = l.headers, l.priority, l.expiration, l.userID
 	return started(p.enqueue(ctx, l.exchange, l.key, msg, lim))

@@ -31,9 +31,30 @@ const (
 // limits of one publish.
 type limits struct{ headers, body int }
 
+// identify gives a message without a message-id a new one.
+func identify(msg *amqp.Publishing) (reason string) {
+	if msg.MessageId != "" {
+		return ""
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "no random numbers for a message-id: " + err.Error()
+	}
+	msg.MessageId = id.String()
+	return ""
+}
+
+// ownHeaders is a copy that may be added to; its values are the caller's.
+func ownHeaders(h amqp.Table) amqp.Table {
+	own := make(amqp.Table, len(h)+1)
+	maps.Copy(own, h)
+	return own
+}
+
 // prepare checks a message for everything that would close the channel, or the
-// connection under all its neighbours (H 10), and gives a copy to send: its
-// defaults filled, its headers its own. The reason is empty when it passes.
+// connection under all its neighbours (H 10), and gives what is to be sent, its
+// defaults filled. It writes into msg's headers, which are the publisher's own. The
+// reason is empty when it passes.
 func prepare(exchange, key string, msg amqp.Publishing, id uint64, lim limits) (out amqp.Publishing, size int, reason string) {
 	if reason = checkStrings(exchange, key, &msg); reason != "" {
 		return msg, 0, reason
@@ -44,8 +65,7 @@ func prepare(exchange, key string, msg amqp.Publishing, id uint64, lim limits) (
 	if lim.body > 0 && len(msg.Body) > lim.body {
 		return msg, 0, fmt.Sprintf("the body has %d bytes, the limit is %d: store it elsewhere and send a reference, or raise MaxBodyBytes together with the broker's max_message_size", len(msg.Body), lim.body)
 	}
-	headers := make(amqp.Table, len(msg.Headers)+1)
-	maps.Copy(headers, msg.Headers)
+	headers := msg.Headers
 	headers[HeaderPublishID] = int64(id) //nolint:gosec // counts messages of one process
 	bytes, reason := checkTable("headers", headers, 1)
 	if reason == "" {
@@ -57,16 +77,8 @@ func prepare(exchange, key string, msg amqp.Publishing, id uint64, lim limits) (
 	if bytes > lim.headers {
 		return msg, 0, fmt.Sprintf("the headers have %d bytes, the limit is %d: move long values into the body", bytes, lim.headers)
 	}
-	msg.Headers = headers
 	if msg.DeliveryMode == 0 {
 		msg.DeliveryMode = amqp.Persistent
-	}
-	if msg.MessageId == "" {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return msg, 0, "no random numbers for a message-id: " + err.Error()
-		}
-		msg.MessageId = id.String()
 	}
 	if msg.Timestamp.IsZero() {
 		msg.Timestamp = time.Now()

@@ -54,12 +54,21 @@ func TestPrepareRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, reason := prepare(tt.exchange, tt.key, tt.msg, 1, wide)
+			_, _, reason := prepared(tt.exchange, tt.key, tt.msg, 1)
 			if !strings.Contains(reason, tt.want) {
 				t.Fatalf("reason %q does not say %q", reason, tt.want)
 			}
 		})
 	}
+}
+
+// prepared is what becomes of a message between its caller and the window.
+func prepared(exchange, key string, msg amqp.Publishing, id uint64) (amqp.Publishing, int, string) {
+	if reason := identify(&msg); reason != "" {
+		return msg, 0, reason
+	}
+	msg.Headers = ownHeaders(msg.Headers)
+	return prepare(exchange, key, msg, id, wide)
 }
 
 func nested(depth int) amqp.Table {
@@ -90,7 +99,7 @@ func TestPrepareFillsDefaultsAndLeavesTheCallersTablesAlone(t *testing.T) {
 	inner := amqp.Table{"deep": 5_000_000_000}
 	list := []any{7}
 	headers := amqp.Table{"n": 5_000_000_000, "t": inner, "l": list, "CC": []any{"a"}}
-	out, _, reason := prepare("e", "k", amqp.Publishing{Headers: headers, Expiration: "4294967296"}, 42, wide)
+	out, _, reason := prepared("e", "k", amqp.Publishing{Headers: headers, Expiration: "4294967296"}, 42)
 	if reason != "" {
 		t.Fatal(reason)
 	}
@@ -106,7 +115,7 @@ func TestPrepareFillsDefaultsAndLeavesTheCallersTablesAlone(t *testing.T) {
 	if _, ok := headers[HeaderPublishID]; ok || headers["n"] != 5_000_000_000 || inner["deep"] != 5_000_000_000 || list[0] != 7 {
 		t.Error("the caller's tables were changed")
 	}
-	kept, _, _ := prepare("e", "k", amqp.Publishing{MessageId: "mine", DeliveryMode: amqp.Transient}, 1, wide)
+	kept, _, _ := prepared("e", "k", amqp.Publishing{MessageId: "mine", DeliveryMode: amqp.Transient}, 1)
 	if kept.MessageId != "mine" || kept.DeliveryMode != amqp.Transient {
 		t.Error("the caller's own choice was overwritten")
 	}
@@ -174,7 +183,7 @@ func value(t *rapid.T, depth int) any {
 func TestSizeIsWhatTheClientWrites(t *testing.T) {
 	wire := newWire(t)
 	rapid.Check(t, func(t *rapid.T) {
-		out, size, reason := prepare("", "k", amqp.Publishing{Headers: tables(2).Draw(t, "headers"), MessageId: "m"}, 1, wide)
+		out, size, reason := prepared("", "k", amqp.Publishing{Headers: tables(2).Draw(t, "headers"), MessageId: "m"}, 1)
 		if reason != "" {
 			t.Fatal(reason)
 		}

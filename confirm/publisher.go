@@ -33,6 +33,7 @@ type Publisher struct {
 	apart   []*Receipt    // in quarantine, or waiting for their turn in it
 	left    int           // of them, those whose caller has gone
 	open    int           // receipts without an outcome
+	over    *Receipt      // traced ones that ended under this hold of the mutex, see unlock
 	closed  error         // why no more is taken
 	drained chan struct{} // closed when closed and open == 0
 }
@@ -75,6 +76,7 @@ func (p *Publisher) await(ctx context.Context, r *Receipt) error {
 	case <-r.done:
 	case <-ctx.Done():
 		p.leave(r, context.Cause(ctx))
+		<-r.done
 	}
 	return r.err
 }
@@ -110,7 +112,7 @@ func (p *Publisher) send(ctx context.Context, exchange, key string, msg amqp.Pub
 	}
 	unhook := context.AfterFunc(ctx, func() { p.leave(r, context.Cause(ctx)) })
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if r.over {
 		unhook()
 	} else {
@@ -122,40 +124,63 @@ func (p *Publisher) send(ctx context.Context, exchange, key string, msg amqp.Pub
 // enqueue checks the message, waits for a place and hands it to the pump. The
 // receipt it returns is already done when the message went no further.
 func (p *Publisher) enqueue(ctx context.Context, exchange, key string, msg amqp.Publishing, lim limits) *Receipt {
-	to := address{exchange, key}
-	return p.enqueueTo(ctx, to, to, msg, lim)
+	r := &Receipt{exchange: exchange, key: key, done: make(chan struct{}), began: p.now()}
+	if reason := p.own(ctx, r, &msg); reason != "" {
+		return p.abort(r, r.refused(reason))
+	}
+	return p.enqueueTo(ctx, r, address{exchange, key}, msg, lim)
 }
 
-// enqueueTo is enqueue for a message that goes elsewhere first: its outcome
-// names where its caller wants it.
-func (p *Publisher) enqueueTo(ctx context.Context, to, wanted address, msg amqp.Publishing, lim limits) *Receipt {
-	r := &Receipt{exchange: wanted.exchange, key: wanted.key, to: to, done: make(chan struct{}), began: p.now()}
+// own gives the message a message-id and headers of its own, and shows it to the tracer.
+func (p *Publisher) own(ctx context.Context, r *Receipt, msg *amqp.Publishing) (reason string) {
+	if reason = identify(msg); reason != "" {
+		return reason
+	}
+	r.msg.MessageId = msg.MessageId
+	msg.Headers = ownHeaders(msg.Headers)
+	p.trace(ctx, r, msg)
+	return ""
+}
+
+// enqueueTo is enqueue for a message with headers of its own, which may go elsewhere
+// first: its outcome names where its caller wants it.
+func (p *Publisher) enqueueTo(ctx context.Context, r *Receipt, to address, msg amqp.Publishing, lim limits) *Receipt {
+	r.to = to
 	r.id = p.lastID.Add(1)
 	var reason string
 	if r.msg, r.size, reason = prepare(to.exchange, to.key, msg, r.id, lim); reason != "" {
-		p.abort(r, &RefusedError{Reason: reason, Exchange: r.exchange, Key: r.key, MessageID: r.msg.MessageId})
-		return r
+		return p.abort(r, r.refused(reason))
 	}
 	if ctx.Err() != nil {
-		p.abort(r, r.unsent(context.Cause(ctx)))
-		return r
+		return p.abort(r, r.unsent(context.Cause(ctx)))
 	}
+	if err := p.admit(ctx, r); err != nil {
+		return p.abort(r, r.unsent(err))
+	}
+	return r
+}
+
+// admit waits for a place in the window and puts the receipt into the queue.
+func (p *Publisher) admit(ctx context.Context, r *Receipt) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if p.closed == nil {
-		if wt := p.win.take(r.size); wt != nil && !p.wait(ctx, wt) {
-			p.abort(r, r.unsent(cmpErr(p.closed, context.Cause(ctx))))
-			return r
+		if wt := p.win.take(r.size); wt != nil {
+			began := time.Now()
+			placed := p.wait(ctx, wt)
+			r.waited = time.Since(began)
+			if !placed {
+				return cmpErr(p.closed, context.Cause(ctx))
+			}
 		}
 	}
 	if p.closed != nil {
-		p.abort(r, r.unsent(p.closed))
-		return r
+		return p.closed
 	}
 	p.open++
 	p.queue = append(p.queue, r)
 	p.signal()
-	return r
+	return nil
 }
 
 // wait waits, with the mutex released, for a place in the window. False: there
@@ -188,7 +213,7 @@ func (p *Publisher) wait(ctx context.Context, wt *waiter) bool {
 // under the neighbours for one caller's deadline (R 10).
 func (p *Publisher) leave(r *Receipt, cause error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if r.over {
 		return
 	}
@@ -211,7 +236,7 @@ func (p *Publisher) leave(r *Receipt, cause error) {
 func (p *Publisher) finish(r *Receipt, err error) {
 	r.over, r.err = true, err
 	p.observe(r)
-	close(r.done)
+	p.tell(r)
 	if r.unhook != nil {
 		r.unhook()
 	}
@@ -233,12 +258,13 @@ func (p *Publisher) answer(r *Receipt, err error) {
 	p.win.release(r.size)
 }
 
-// abort ends a receipt that never entered the window.
-func (p *Publisher) abort(r *Receipt, err error) {
+// abort ends a receipt that never entered the window. The mutex is not held.
+func (p *Publisher) abort(r *Receipt, err error) *Receipt {
 	r.over, r.stage, r.err = true, gone, err
 	r.msg.Body, r.msg.Headers = nil, nil
 	p.observe(r)
-	close(r.done)
+	r.end()
+	return r
 }
 
 // now is the time for Outcome.Took, which nobody asks for without a hook.
@@ -263,7 +289,7 @@ func (p *Publisher) observe(r *Receipt) {
 func (p *Publisher) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.refuseMore(ErrClosed)
-	p.mu.Unlock()
+	p.unlock()
 	var err error
 	select {
 	case <-p.drained:
@@ -306,7 +332,7 @@ func (p *Publisher) refuseMore(err error) {
 // places stay until the lane has ended too, which a write may put off.
 func (p *Publisher) abandon(cause error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	p.refuseMore(cause)
 	if p.lane != nil {
 		p.settle(p.lane, true)

@@ -37,7 +37,7 @@ func (p *Publisher) run(ctx context.Context, ln *lane) {
 
 func (p *Publisher) writeTo(ln *lane) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	p.lane = ln
 }
 
@@ -100,7 +100,7 @@ func (p *Publisher) pump(ctx context.Context, ln *lane) {
 // whoever leaves from here on leaves unsent.
 func (p *Publisher) takeBack(ln *lane, rest []*Receipt) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	ln.flight = ln.flight[:len(ln.flight)-len(rest)]
 	back := make([]*Receipt, 0, len(rest)+len(p.queue))
 	for _, r := range rest {
@@ -121,7 +121,7 @@ func (p *Publisher) takeBack(ln *lane, rest []*Receipt) {
 func (p *Publisher) take(ln *lane, into []*Receipt) []*Receipt {
 	now := ln.clock()
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	for len(p.queue) > 0 && len(into) < batch {
 		r := p.queue[0]
 		p.queue[0] = nil
@@ -140,7 +140,7 @@ func (p *Publisher) take(ln *lane, into []*Receipt) []*Receipt {
 
 func (p *Publisher) unwrite(rest []*Receipt) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	for _, r := range rest {
 		r.sends--
 	}
@@ -149,7 +149,7 @@ func (p *Publisher) unwrite(rest []*Receipt) {
 // reap takes the unanswered messages of an ended lane whose callers still wait.
 func (p *Publisher) reap(ln *lane) []*Receipt {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	p.settle(ln, true)
 	var again []*Receipt
 	for _, r := range ln.flight {
@@ -176,6 +176,6 @@ func (p *Publisher) reap(ln *lane) []*Receipt {
 // what never was, in the order of its first sending (R 32).
 func (p *Publisher) putBack(again []*Receipt) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	p.queue = append(again, p.queue...)
 }

@@ -53,7 +53,7 @@ func (p *Publisher) quarantine(ctx context.Context, suspects []*Receipt) (rest [
 
 func (p *Publisher) setApart(suspects []*Receipt) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	p.apart = suspects
 }
 
@@ -107,7 +107,7 @@ func (p *Publisher) expireWaiting(waiting []*Receipt, waited time.Duration) {
 		return
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	for _, r := range waiting {
 		if !r.over {
 			p.finish(r, r.unknown(errNoConfirm))
@@ -121,13 +121,13 @@ func (q *quarantine) alone(ctx context.Context, r *Receipt) fate {
 	p.mu.Lock()
 	if r.over { // its caller has gone meanwhile
 		p.answer(r, nil)
-		p.mu.Unlock()
+		p.unlock()
 		return settled
 	}
 	r.stage, r.sentAt = inFlight, ln.clock()
 	r.sends++
 	ln.flight = []*Receipt{r}
-	p.mu.Unlock()
+	p.unlock()
 
 	confirmation, err := ln.ch.PublishWithDeferredConfirm(r.to.exchange, r.to.key, true, false, r.msg)
 	if err == nil {
@@ -155,7 +155,7 @@ func (q *quarantine) alone(ctx context.Context, r *Receipt) fate {
 
 func (p *Publisher) end(r *Receipt, err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	p.answer(r, err)
 }
 
@@ -171,7 +171,7 @@ func (p *Publisher) awaitAlone(ctx context.Context, ln *lane, r *Receipt) {
 		case <-r.confirmation.Load().Done():
 			p.mu.Lock()
 			p.settle(ln, true)
-			p.mu.Unlock()
+			p.unlock()
 			if p.isGone(r) {
 				return
 			}
@@ -187,7 +187,7 @@ func (p *Publisher) awaitAlone(ctx context.Context, ln *lane, r *Receipt) {
 				if !r.over {
 					p.finish(r, r.unknown(errNoConfirm))
 				}
-				p.mu.Unlock()
+				p.unlock()
 				return
 			}
 		case <-ln.sess.Done():
@@ -200,6 +200,6 @@ func (p *Publisher) awaitAlone(ctx context.Context, ln *lane, r *Receipt) {
 
 func (p *Publisher) isGone(r *Receipt) bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	return r.stage == gone
 }

@@ -18,6 +18,9 @@ type Receipt struct {
 	id            uint64
 	size          int
 	began         time.Time // zero without a hook
+	waited        time.Duration
+	traced        func(outcome error, waited time.Duration) // nil without a tracer
+	next          *Receipt                                  // of those that ended together
 
 	done chan struct{}
 	err  error // set before done is closed
@@ -82,7 +85,19 @@ func (r *Receipt) via() string {
 	return r.to.exchange
 }
 
+// end tells the tracer of the outcome, and then the caller.
+func (r *Receipt) end() {
+	if r.traced != nil {
+		r.traced(r.err, r.waited)
+	}
+	close(r.done)
+}
+
 func (r *Receipt) maybeStored() bool { return r.sends > 1 }
+
+func (r *Receipt) refused(reason string) error {
+	return &RefusedError{Reason: reason, Exchange: r.exchange, Key: r.key, MessageID: r.msg.MessageId}
+}
 
 func (r *Receipt) unsent(err error) error {
 	return &UnsentError{Exchange: r.exchange, Key: r.key, MessageID: r.msg.MessageId, Err: err}

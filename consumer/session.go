@@ -9,6 +9,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/hareline/hareline/internal/settlement"
 	"github.com/hareline/hareline/internal/verdict"
 	"github.com/hareline/hareline/link"
 )
@@ -70,7 +71,7 @@ func newSession(r *runner, sess *link.Session, deliveries <-chan amqp.Delivery, 
 	return &session{
 		r: r, sess: sess, deliveries: deliveries, prefetch: prefetch,
 		results: make(chan result, prefetch), ended: ended,
-		sub: sub, handling: context.WithValue(r.handling, subscriptionKey{}, sub),
+		sub: sub, handling: settlement.With(context.WithValue(r.handling, subscriptionKey{}, sub), settlements{sub}),
 		open: make(map[uint64]*delivery, prefetch),
 	}
 }
@@ -93,6 +94,7 @@ func (s *session) serve(ctx context.Context) error {
 	defer func() {
 		s.beginStop()
 		close(s.ended)
+		s.sub.watched.end()
 		end()
 		closeSession(s.sess)
 	}()
@@ -261,6 +263,7 @@ func (s *session) handle(res result) {
 		s.r.failures = 0
 		s.ledger.finish(res.tag)
 		s.noteSettled()
+		s.sub.watched.noteAck(res.tag)
 		s.close(res.tag)
 	case doAwait:
 		s.await(u, res)
@@ -323,9 +326,14 @@ func (s *session) flush() {
 		s.handle(<-s.results)
 	}
 	s.acks = s.ledger.acks(s.acks[:0])
+	var began time.Time
+	if len(s.sub.watched.acked) > 0 {
+		began = time.Now()
+	}
 	for _, a := range s.acks {
 		s.sent(s.sess.Channel().Ack(a.tag, a.multiple))
 	}
+	s.sub.watched.tellAcks(began, s.failed)
 }
 
 // noteSettled ends the caution after fruitless sessions or a long pause once

@@ -16,6 +16,7 @@ type Subscription struct {
 	stopping chan struct{}
 	ended    chan struct{}
 	replace  chan struct{}
+	watched  watched
 }
 
 type subscriptionKey struct{}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hareline/hareline/internal/settlement"
 	"github.com/hareline/hareline/internal/verdict"
 )
 
@@ -112,7 +113,7 @@ func (s *session) reject(u *delivery, cause error, backstop bool) {
 		return
 	}
 	s.r.cfg.Logger.Error("a copy can never be published; message rejected into the queue's dead-letter exchange", "message_id", u.d.MessageId, "error", s.r.text(cause))
-	s.settleOne(u, func(tag uint64) error { return s.sess.Channel().Reject(tag, false) })
+	s.settleOne(u, "reject", func(tag uint64) error { return s.sess.Channel().Reject(tag, false) })
 }
 
 // returnLater gives a delivery back after a pause that grows with each failure
@@ -130,12 +131,15 @@ func (s *session) returnLater(u *delivery, cause error) {
 }
 
 // settleOne settles a delivery singly and at once.
-func (s *session) settleOne(u *delivery, settle func(tag uint64) error) {
+func (s *session) settleOne(u *delivery, method string, settle func(tag uint64) error) {
 	tag := u.d.DeliveryTag
 	s.noteSettled()
 	s.ledger.settle(tag)
 	s.close(tag)
-	s.sent(settle(tag))
+	began := time.Now()
+	err := settle(tag)
+	s.sent(err)
+	s.sub.watched.tell(tag, settlement.Result{Method: method, Began: began, Ended: time.Now(), Err: err})
 }
 
 // untilDue is how long until due has something to do.
@@ -165,7 +169,7 @@ func (s *session) due() {
 		if u.backAt.After(now) {
 			return false
 		}
-		s.settleOne(u, func(tag uint64) error { return s.sess.Channel().Nack(tag, false, true) })
+		s.settleOne(u, "nack", func(tag uint64) error { return s.sess.Channel().Nack(tag, false, true) })
 		return true
 	})
 	s.dueLater(now)

@@ -17,7 +17,7 @@ import (
 // many: before they are published, and before their letters are acked.
 type flight struct {
 	window  int
-	publish func(target string, msg amqp.Publishing) error
+	publish func(c flying) error
 	journal *journal // nil: none
 	waiting []flying
 	weight  int         // of the bodies of the waiting
@@ -34,6 +34,15 @@ type flying struct {
 	again   bool // an earlier replay may have published one
 	done    *int // what of the report it counts in, when its letter is removed
 	pending verdict.Pending
+}
+
+// about says what the copy is published for.
+func (c flying) about(from string) verdict.About {
+	a := verdict.About{Kind: verdict.Replayed, Queue: c.target, From: from, Taken: c.at, Reason: c.letter.Reason}
+	if c.parks {
+		a.Kind = verdict.Moved
+	}
+	return a
 }
 
 // company is how long a copy waits for others, and how many bytes of bodies wait
@@ -104,7 +113,7 @@ func (f *flight) takeOff(s *scan) error {
 }
 
 func (f *flight) start(s *scan, c flying) {
-	err := f.publish(c.target, c.message)
+	err := f.publish(c)
 	c.message, c.letter = amqp.Publishing{}, Letter{} // the publisher has it; a body may be large
 	if p, ok := verdict.AsPending(err); ok {
 		c.pending = p

@@ -111,6 +111,10 @@ func (b *burial) bury(ctx context.Context, d amqp.Delivery, err error) error {
 		Backstop: b.work.Backstop(),
 		Text:     fmt.Sprintf("burial of a message of queue %q in %q (%s)", b.work.Queue, b.work.DeadLetterQueue, s.DeadReason),
 		Cause:    err,
+		About: verdict.About{
+			Kind: verdict.Buried, Queue: b.work.Queue, Reason: s.DeadReason,
+			Attempt: s.RetryCount + 1, Of: max(s.RetryMax, s.RetryCount) + 1,
+		},
 	}
 	return copied.Start(ctx)
 }

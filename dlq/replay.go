@@ -11,6 +11,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/hareline/hareline/internal/verdict"
 	"github.com/hareline/hareline/story"
 )
 
@@ -131,8 +132,8 @@ func (q *Queue) Replay(ctx context.Context, pub Starter, cfg ReplayConfig) (Repo
 		visit:    func(s *scan, t taken) (action, error) { return r.visit(ctx, s, t) },
 		flight: flight{
 			window: cmp.Or(cfg.Window, 256),
-			publish: func(target string, msg amqp.Publishing) error {
-				return pub.Start(publishing, "", target, msg)
+			publish: func(c flying) error {
+				return pub.Start(verdict.WithAbout(publishing, c.about(q.cfg.Queue)), "", c.target, c.message)
 			},
 		},
 	}

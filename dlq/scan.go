@@ -26,6 +26,7 @@ type taken struct {
 	mark   Duplicate // how it is listed
 	key    string    // in the journal
 	tag    uint64
+	at     time.Time
 	from   *source
 }
 
@@ -276,7 +277,7 @@ func (s *scan) take(src *source, d amqp.Delivery) error {
 		return nil
 	}
 	s.report.Seen++
-	t := taken{letter: Parse(d), tag: d.DeliveryTag, from: src}
+	t := taken{letter: Parse(d), tag: d.DeliveryTag, at: time.Now(), from: src}
 	t.mark = Duplicate{ID: t.letter.ID, MessageID: d.MessageId}
 	act, err := s.visit(s, t)
 	switch act {

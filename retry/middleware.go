@@ -200,6 +200,10 @@ func (m *middleware) park(ctx context.Context, d amqp.Delivery, decided decision
 		Backstop: m.work.Backstop(),
 		Text:     fmt.Sprintf("retry %d of %d of a message of queue %q in %v", decided.story.RetryCount, decided.story.RetryMax, m.work.Queue, actual),
 		Cause:    cause,
+		About: verdict.About{
+			Kind: verdict.Parked, Queue: m.work.Queue, Delay: actual,
+			Attempt: decided.story.RetryCount, Of: decided.story.RetryMax + 1,
+		},
 	}
 	return copied.Start(ctx)
 }

@@ -27,6 +27,7 @@ type Copy struct {
 	Backstop bool          // what [Reject] says when no time can mend this copy
 	Text     string        // what is being done, for the error's text
 	Cause    error         // the failure that made the copy
+	About    About         // for traces and counts
 }
 
 // Start publishes the copy and returns a pending, again or reject error; nil
@@ -41,7 +42,7 @@ func (c *Copy) Start(ctx context.Context) error {
 // released when the outcome is read; a consumer that lost its session never
 // reads it, then the timer ends it.
 func (c *Copy) publish(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	ctx, cancel := context.WithTimeout(WithAbout(ctx, c.About), c.Timeout)
 	err := c.Starter.Start(ctx, c.Exchange, c.Key, c.Message)
 	if err == nil {
 		cancel()
@@ -56,7 +57,7 @@ func (c *Copy) publish(ctx context.Context) error {
 }
 
 func (c *Copy) pending(p Pending, cancel context.CancelFunc) error {
-	return &then{Pending: p, text: c.Text + ": " + text(c.Cause), cause: c.Cause, f: func(outcome error) error {
+	return &then{Pending: p, text: c.Text + ": " + text(c.Cause), cause: c.Cause, about: c.About, f: func(outcome error) error {
 		if next, ok := AsPending(outcome); ok {
 			return c.pending(next, cancel)
 		}
@@ -108,6 +109,8 @@ func (a *again) Unwrap() error { return a.err }
 
 func (a *again) Cause() error { return a.copy.Cause }
 
+func (a *again) About() About { return a.copy.About }
+
 // Again publishes the same copy, under the same message-id, once more.
 func (a *again) Again(ctx context.Context) error { return a.copy.publish(ctx) }
 
@@ -123,6 +126,8 @@ func (r *reject) Error() string {
 func (r *reject) Unwrap() error { return r.err }
 
 func (r *reject) Cause() error { return r.copy.Cause }
+
+func (r *reject) About() About { return r.copy.About }
 
 func (r *reject) Reject() bool { return r.copy.Backstop }
 

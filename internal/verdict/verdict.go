@@ -131,16 +131,17 @@ func IsShutdown(ctx context.Context) bool {
 
 // Then returns a pending error that is done when p is and whose Outcome is
 // f(p.Outcome()), computed once, in the goroutine that asks first. It keeps p's
-// text and cause. Asked for its outcome before it is done, it answers with
+// text, cause and what it is about. Asked for its outcome before it is done, it answers with
 // itself: still pending. A panic of f becomes an error, never a nil outcome.
 func Then(p Pending, f func(outcome error) error) error {
-	return &then{Pending: p, text: p.Error(), cause: Cause(p), f: f}
+	return &then{Pending: p, text: p.Error(), cause: Cause(p), about: AboutErr(p), f: f}
 }
 
 type then struct {
 	Pending
 	text  string
 	cause error
+	about About
 	f     func(error) error
 
 	once   sync.Once
@@ -150,6 +151,8 @@ type then struct {
 func (t *then) Error() string { return t.text }
 
 func (t *then) Cause() error { return t.cause }
+
+func (t *then) About() About { return t.about }
 
 func (t *then) Outcome() error {
 	select {

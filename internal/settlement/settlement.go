@@ -1,0 +1,44 @@
+// Package settlement tells middleware what became of a delivery after its handler
+// has returned. The consumer settles on its own, later and many at once; whoever
+// traces that needs to be told, and must not import package consumer for it.
+package settlement
+
+import (
+	"context"
+	"time"
+)
+
+// Result is how a delivery was settled.
+type Result struct {
+	// Method is the AMQP method that settled it: "ack", "nack" (requeued) or "reject"
+	// (dead-lettered). "" means that the session ended first: the broker delivers
+	// the message again.
+	Method string
+	// Began and Ended are when the method was written.
+	Began, Ended time.Time
+	// Err is why it could not be written: the message is delivered again.
+	Err error
+}
+
+// Teller knows the deliveries of one session of a consumer. Its methods are safe for
+// concurrent use.
+type Teller interface {
+	// Queue is the queue that is consumed.
+	Queue() string
+	// OnSettled has f called once, when the delivery with this tag is settled or its
+	// session has ended. It is called by the goroutine that settles, which waits for
+	// it: f must not block. False: the session has ended already.
+	OnSettled(tag uint64, f func(Result)) bool
+}
+
+type key struct{}
+
+// With returns the ctx of the handlers of one session.
+func With(ctx context.Context, t Teller) context.Context { return context.WithValue(ctx, key{}, t) }
+
+// From gives the session that a handler's delivery came on; false for a ctx that no
+// consumer made.
+func From(ctx context.Context) (Teller, bool) {
+	t, ok := ctx.Value(key{}).(Teller)
+	return t, ok
+}

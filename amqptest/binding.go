@@ -110,14 +110,17 @@ type bindingRequest struct {
 
 func (ch *channel) bindOrUnbind(r bindingRequest) *amqpError {
 	r.source, r.destination = stripped(r.source), stripped(r.destination)
-	if err := ch.conn.may(write, r.kind, r.destination); err != nil {
+	if err := ch.may(write, r.kind, r.destination); err != nil {
 		return err
 	}
 	if r.source == "" || r.kind == "exchange" && r.destination == "" {
 		return notOnTheDefaultExchange()
 	}
-	if err := ch.conn.may(read, "exchange", r.source); err != nil {
+	if err := ch.may(read, "exchange", r.source); err != nil {
 		return err
+	}
+	if r.kind == "queue" && ch.isReplyQueue(r.destination) {
+		return softError(codeAccessRefused, "cannot bind or unbind to a volatile (direct reply-to) queue")
 	}
 	vh := ch.conn.vhost
 	x := vh.exchanges[r.source]

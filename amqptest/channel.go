@@ -26,6 +26,7 @@ type channel struct {
 	prefetch, limit int
 	flow            bool // false: the client asked for no deliveries
 	lastQueue       string
+	allowed         []allowed // oldest first
 
 	confirming bool
 	published  uint64 // last publish sequence number

@@ -22,7 +22,7 @@ type conn struct {
 	vhost        *vhost
 	user         string
 	tags         []string   // the user's
-	permissions  *grants    // nil: every right
+	trusted      bool       // may do everything, whoever the user is
 	properties   wire.Table // the client's
 	mechanism    string     // of authentication
 	claimed      string     // user that the client claims to be
@@ -57,6 +57,10 @@ type conn struct {
 	gone bool
 	// confirming are the channels that have confirms to send.
 	confirming []*channel
+	// committing is the channel that commits publishes, 0: none; committed is
+	// what it is delivered meanwhile, encoded.
+	committing uint16
+	committed  []byte
 	// names holds the exchanges' names and routing keys of late, so that not
 	// each publish makes strings of them.
 	names   interner
@@ -141,18 +145,43 @@ func (c *conn) sendContent(channel uint16, m wire.Method, properties []byte, bod
 	if c.gone || c.mute {
 		return
 	}
+	d, isDelivery := m.(*wire.BasicDeliver)
+	if isDelivery && channel == c.committing {
+		c.committed = c.appendContent(wire.AppendDeliver(c.committed, channel, d), channel, properties, body)
+		return
+	}
 	o := &c.out
 	o.mu.Lock()
 	before := len(o.frames)
-	if d, ok := m.(*wire.BasicDeliver); ok {
+	if isDelivery {
 		o.frames = wire.AppendDeliver(o.frames, channel, d)
 	} else {
 		o.frames = wire.AppendMethod(o.frames, channel, m)
 	}
-	o.frames = wire.AppendHeader(o.frames, channel, uint64(len(body)), properties)
+	o.frames = c.appendContent(o.frames, channel, properties, body)
+	c.sent(before)
+}
+
+func (c *conn) appendContent(frames []byte, channel uint16, properties, body []byte) []byte {
+	frames = wire.AppendHeader(frames, channel, uint64(len(body)), properties)
 	if len(body) > 0 {
-		o.frames = wire.AppendBody(o.frames, channel, body, c.frameMax)
+		frames = wire.AppendBody(frames, channel, body, c.frameMax)
 	}
+	return frames
+}
+
+// sendCommitted puts what was delivered while publishes were committed into the
+// outbox.
+func (c *conn) sendCommitted() {
+	all := c.committed
+	c.committing, c.committed = 0, nil
+	if len(all) == 0 || c.gone || c.mute {
+		return
+	}
+	o := &c.out
+	o.mu.Lock()
+	before := len(o.frames)
+	o.frames = append(o.frames, all...)
 	c.sent(before)
 }
 

@@ -17,8 +17,11 @@ func (ch *channel) basicConsume(m *wire.BasicConsume) *amqpError {
 	if _, used := ch.consumers[m.ConsumerTag]; used {
 		return hardError(codeNotAllowed, "attempt to reuse consumer tag '%s'", m.ConsumerTag)
 	}
-	if err := ch.conn.may(read, "queue", name); err != nil {
+	if err := ch.may(read, "queue", name); err != nil {
 		return err
+	}
+	if ch.isReplyQueue(name) {
+		return softError(codePreconditionFailed, "only creator channel may consume from %s", ch.conn.vhost.resource("queue", name))
 	}
 	q, err := ch.queueOf(name)
 	if err != nil {
@@ -249,6 +252,14 @@ func (q *queue) cancelConsumers() {
 		}
 		c.tellCancelled()
 		q.removeConsumer(c, "broker")
+	}
+}
+
+// forgetConsumers takes all consumers off a queue, and leaves their channels in the
+// belief that they have them. What they hold unacked they keep.
+func (q *queue) forgetConsumers() {
+	for _, c := range slices.Clone(q.consumers) {
+		q.removeConsumer(c, "fault")
 	}
 }
 

@@ -49,6 +49,9 @@ func (q *queue) sendDeadLetter(e *entry, reason string) {
 			t.deliverScheduled() // before the next one comes
 		}
 	}
+	if v := q.version(); !v.atLeast40() || v.atLeast43() { // 4.0 forgets them
+		took = append(took, q.broker().answer(m)...)
+	}
 	switch {
 	case len(took) > 0:
 		q.traceDeadLetter(m, reason, took)

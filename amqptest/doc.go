@@ -110,8 +110,9 @@
 //
 // Streams:
 //   - Each message is a chunk of its own. RabbitMQ makes one of messages that
-//     arrive together, of which a consumer that starts at a point in time gets
-//     the older ones, too.
+//     arrive together, of which a consumer that starts at a point in time, or
+//     at the last, gets the older ones, too; on 3.10 also those beyond its
+//     prefetch.
 //   - A header of type decimal: the message is not accepted (basic.nack).
 //     RabbitMQ answers 541.
 //   - A passive declare counts a message at once; RabbitMQ a while later.

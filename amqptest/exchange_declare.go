@@ -30,7 +30,7 @@ func (ch *channel) declareExchange(m *wire.ExchangeDeclare) *amqpError {
 	if name == "" {
 		return notOnTheDefaultExchange()
 	}
-	if err := ch.conn.may(configure, "exchange", name); err != nil {
+	if err := ch.may(configure, "exchange", name); err != nil {
 		return err
 	}
 	if x, ok := vh.exchanges[name]; ok {
@@ -112,10 +112,10 @@ func (ch *channel) checkNewExchange(name string, m *wire.ExchangeDeclare) *amqpE
 			return softError(codePreconditionFailed, "invalid type '%s' for arg '%s' in %s",
 				string(fieldType(v)), argAlternate, ch.conn.vhost.resource("exchange", name))
 		}
-		if err := ch.conn.may(read, "exchange", name); err != nil {
+		if err := ch.may(read, "exchange", name); err != nil {
 			return err
 		}
-		if err := ch.conn.may(write, "exchange", alternate); err != nil {
+		if err := ch.may(write, "exchange", alternate); err != nil {
 			return err
 		}
 	}
@@ -134,7 +134,7 @@ func (ch *channel) exchangeDelete(m *wire.ExchangeDelete) *amqpError {
 	if strings.HasPrefix(name, "amq.") {
 		return softError(codeAccessRefused, "deletion of system %s not allowed", vh.resource("exchange", name))
 	}
-	if err := ch.conn.may(configure, "exchange", name); err != nil {
+	if err := ch.may(configure, "exchange", name); err != nil {
 		return err
 	}
 	if x, ok := vh.exchanges[name]; ok {

@@ -7,8 +7,11 @@ func (ch *channel) basicGet(m *wire.BasicGet) *amqpError {
 	if err != nil {
 		return err
 	}
-	if err := ch.conn.may(read, "queue", name); err != nil {
+	if err := ch.may(read, "queue", name); err != nil {
 		return err
+	}
+	if ch.isReplyQueue(name) {
+		return hardError(codeNotImplemented, "basic.get not supported by volatile %s", ch.conn.vhost.resource("queue", name))
 	}
 	q, err := ch.queueOf(name)
 	if err != nil {

@@ -250,11 +250,10 @@ func (c *conn) open(m *wire.ConnectionOpen) *amqpError {
 	if vh == nil {
 		return hardError(codeNotAllowed, "vhost %s not found", m.VirtualHost)
 	}
-	granted, ok := b.grantsOf(c.user, vh.name)
-	if !ok {
+	if _, ok := b.grantsOf(c.user, vh.name); !ok {
 		return hardError(codeNotAllowed, "access to vhost '%s' refused for user '%s'", vh.name, c.user)
 	}
-	c.vhost, c.permissions = vh, granted
+	c.vhost = vh
 	c.state = stateRunning
 	c.readTimeout.negotiated(c.heartbeat)
 	c.beats <- c.heartbeat

@@ -24,9 +24,8 @@ type directChannel struct {
 // in to it: see apiCall.permitVHost.
 func (c *apiCall) direct(vh *vhost) directChannel {
 	b := c.b
-	granted, _ := b.grantsOf(c.user, vh.name)
 	conn := &conn{
-		broker: b, name: "direct", vhost: vh, user: c.user, tags: c.tags, permissions: granted, state: stateRunning,
+		broker: b, name: "direct", vhost: vh, user: c.user, tags: c.tags, state: stateRunning,
 		channels: make(map[uint16]*channel), connected: b.clock.now(),
 		resume: make(chan struct{}, 1), beats: make(chan time.Duration, 1), done: make(chan struct{}),
 	}

@@ -157,7 +157,7 @@ func (b *Broker) deleteUser(name string) {
 	delete(b.grants, name)
 	for _, conn := range b.connsInOrder() {
 		if conn.user == name {
-			conn.forceClose("user '" + name + "' was deleted")
+			conn.forceClose("user '" + name + "' is deleted")
 		}
 	}
 }

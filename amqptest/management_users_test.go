@@ -3,10 +3,13 @@ package amqptest
 import (
 	"encoding/json"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hareline/hareline/internal/wire"
 )
 
 func TestManagementUsers(t *testing.T) {
@@ -62,10 +65,45 @@ func TestManagementUsers(t *testing.T) {
 	}
 	closed := conn.NotifyClose(make(chan *amqp.Error, 1))
 	a.must("DELETE", "users/ana", "", 204)
-	if err := <-closed; err == nil || err.Reason != "CONNECTION_FORCED - user 'ana' was deleted" {
+	if err := <-closed; err == nil || err.Reason != "CONNECTION_FORCED - user 'ana' is deleted" {
 		t.Errorf("the client was told %v", err)
 	}
 	a.as("ana", "secret").must("GET", "whoami", "", 401)
+}
+
+// A change of permissions is for open connections, too, but a channel may go on
+// with what it was just allowed.
+func TestManagementChangesPermissionsOfOpenConnections(t *testing.T) {
+	eachVersion(t, Config{}, func(t *testing.T, b *Broker) {
+		a := newAPI(t, b)
+		r := dialRaw(t, b)
+		call[*wire.QueueDeclareOk](r, &wire.QueueDeclare{Queue: "q"})
+		refused := func(text string, m wire.Method) {
+			t.Helper()
+			r.send(2, m)
+			if b.cfg.Version.atLeast40() {
+				text = "configure " + text
+			}
+			r.expectClosed(2, 403, "ACCESS_REFUSED - "+text+" in vhost '/' refused for user 'guest'")
+			r.open(2)
+		}
+		r.open(2)
+		a.must("PUT", "permissions/%2F/guest", `{"configure":"^r$","write":"","read":""}`, 204)
+		call[*wire.QueueDeclareOk](r, &wire.QueueDeclare{Queue: "q"})
+		call[*wire.QueueDeclareOk](r, &wire.QueueDeclare{Queue: "r"})
+		refused("access to queue 'q'", &wire.QueueDeclare{Queue: "q"})
+
+		a.must("DELETE", "permissions/%2F/guest", "", 204)
+		refused("access to queue 'r'", &wire.QueueDeclare{Queue: "r"})
+		a.must("PUT", "permissions/%2F/guest", `{"configure":".*","write":"","read":""}`, 201)
+		for i := range allowedMost { // "q" and "r" are forgotten
+			call[*wire.QueueDeclareOk](r, &wire.QueueDeclare{Queue: "q" + strconv.Itoa(i)})
+		}
+		a.must("PUT", "permissions/%2F/guest", `{"configure":"none","write":"","read":""}`, 204)
+		call[*wire.QueueDeclareOk](r, &wire.QueueDeclare{Queue: "q0"})
+		r.send(1, &wire.QueueDeclare{Queue: "r"})
+		expect[*wire.ChannelClose](r, 1)
+	})
 }
 
 func TestManagementDeletesVHost(t *testing.T) {

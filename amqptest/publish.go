@@ -25,9 +25,15 @@ func (ch *channel) publish(in *content) *amqpError {
 	if e := ch.checkPublish(in, &p); e != nil {
 		return e
 	}
+	if e := ch.conn.broker.checkReplyNames(p.msg); e != nil {
+		return e
+	}
 	ch.counts.publish++
 	if ch.tx != nil {
 		p.routed = slices.Clone(ch.conn.vhost.route(p.exchange, p.msg))
+		if ch.answersAtOnce() {
+			ch.conn.broker.answer(p.msg)
+		}
 		ch.tx.publications = append(ch.tx.publications, p)
 		return nil
 	}
@@ -44,7 +50,7 @@ func (ch *channel) checkPublish(in *content, p *publication) *amqpError {
 	if e := c.broker.checkSize(in.size); e != nil {
 		return e
 	}
-	if e := c.may(write, "exchange", in.exchange); e != nil {
+	if e := ch.may(write, "exchange", in.exchange); e != nil {
 		return e
 	}
 	p.exchange = c.vhost.exchanges[in.exchange]
@@ -213,7 +219,6 @@ func readExtraKeys(m *message) *amqpError {
 // as need be.
 func (ch *channel) deliver(p *publication, queues []*queue) *amqpError {
 	b := ch.conn.broker
-	replies := ch.repliesTo(p.msg)
 	var effect faultEffect
 	if b.faults.on {
 		effect = b.fault(publishPoint(ch, p.msg.exchange, p.msg.key, queues))
@@ -234,20 +239,21 @@ func (ch *channel) deliver(p *publication, queues []*queue) *amqpError {
 		ch.conclude(p, false, &effect)
 		return nil
 	}
-	routed := len(queues)
-	for _, to := range replies {
-		to.deliverReply(p.msg)
-		if b.cfg.Version.atLeast43() {
-			routed++ // it is a queue there
-		}
+	var answered []string // of queues
+	switch {
+	case !ch.answersAtOnce():
+		answered = b.answer(p.msg)
+	case ch.tx == nil:
+		b.answer(p.msg)
 	}
+	routed := len(queues) + len(answered)
 	switch {
 	case routed == 0 && p.mandatory:
 		ch.returnMessage(p.msg)
 	case routed == 0:
 		ch.counts.unroutable++
 	}
-	accepted := ch.enqueue(p, queues)
+	accepted := ch.enqueue(p, queues, answered)
 	ch.conclude(p, accepted, &effect)
 	if routed == 0 && p.seq != 0 && effect.confirm == nil && ch.tx == nil {
 		// RabbitMQ confirms these on the spot.
@@ -256,10 +262,10 @@ func (ch *channel) deliver(p *publication, queues []*queue) *amqpError {
 	return nil
 }
 
-// enqueue puts a publication into queues; false: one of them refused it.
-func (ch *channel) enqueue(p *publication, queues []*queue) bool {
+// enqueue puts a publication into queues; false: one of them refused it. took
+// are those that have it already.
+func (ch *channel) enqueue(p *publication, queues []*queue, took []string) bool {
 	accepted := true
-	var took []string
 	tracing := ch.conn.broker.tracer.on
 	for _, q := range queues {
 		if !q.enqueue(p.msg) {
@@ -273,7 +279,7 @@ func (ch *channel) enqueue(p *publication, queues []*queue) bool {
 	if tracing {
 		reason := ""
 		switch {
-		case len(queues) == 0:
+		case len(queues)+len(took) == 0:
 			reason = "unroutable"
 		case !accepted:
 			reason = "refused"

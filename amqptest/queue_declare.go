@@ -34,7 +34,7 @@ func (ch *channel) declareQueue(m *wire.QueueDeclare) (*wire.QueueDeclareOk, *am
 	if err != nil {
 		return nil, err
 	}
-	if err := ch.conn.may(configure, "queue", name); err != nil {
+	if err := ch.may(configure, "queue", name); err != nil {
 		return nil, err
 	}
 	p := queueProperties{durable: m.Durable && !m.Exclusive, autoDelete: m.AutoDelete, exclusive: m.Exclusive}
@@ -97,10 +97,10 @@ func (ch *channel) addQueue(name string, owner *conn, p queueProperties, args wi
 		if !isText {
 			return softError(codePreconditionFailed, "invalid type '%s' for arg '%s' in %s", string(fieldType(v)), argDLX, resource)
 		}
-		if err := ch.conn.may(read, "queue", name); err != nil {
+		if err := ch.may(read, "queue", name); err != nil {
 			return err
 		}
-		if err := ch.conn.may(write, "exchange", dlx); err != nil {
+		if err := ch.may(write, "exchange", dlx); err != nil {
 			return err
 		}
 	}
@@ -149,7 +149,7 @@ func (ch *channel) findReplyQueue(name string) (*wire.QueueDeclareOk, *amqpError
 	if name == replyToQueue || b.replies[name] != nil {
 		return &wire.QueueDeclareOk{Queue: name, ConsumerCount: 1}, nil
 	}
-	if b.cfg.Version.atLeast43() && !strings.HasPrefix(name, replyToQueue+".amqptest.") {
+	if b.cfg.Version.atLeast43() && !b.madeReplyName(name) || !b.cfg.Version.atLeast43() && b.failsOverReplyName(name) {
 		return nil, crashError() // over a name that it did not make
 	}
 	return nil, ch.conn.vhost.notFound("queue", name)
@@ -174,7 +174,7 @@ func (ch *channel) queueDelete(m *wire.QueueDelete) *amqpError {
 	}
 	name = stripped(name)
 	vh := ch.conn.vhost
-	if err := ch.conn.may(configure, "queue", name); err != nil {
+	if err := ch.may(configure, "queue", name); err != nil {
 		return err
 	}
 	ok := &wire.QueueDeleteOk{}
@@ -221,8 +221,12 @@ func (ch *channel) queuePurge(m *wire.QueuePurge) *amqpError {
 	if err != nil {
 		return err
 	}
-	if err := ch.conn.may(read, "queue", name); err != nil {
+	if err := ch.may(read, "queue", name); err != nil {
 		return err
+	}
+	if ch.isReplyQueue(name) {
+		ch.reply(m.NoWait, &wire.QueuePurgeOk{})
+		return nil
 	}
 	q, err := ch.queueOf(name)
 	if err != nil {

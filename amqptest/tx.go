@@ -1,6 +1,10 @@
 package amqptest
 
-import "github.com/hareline/hareline/internal/wire"
+import (
+	"slices"
+
+	"github.com/hareline/hareline/internal/wire"
+)
 
 // transaction holds what waits for tx.commit: publishes here, acks in
 // channel.settling.
@@ -29,6 +33,32 @@ func (ch *channel) txCommit() *amqpError {
 		return notTransactional()
 	}
 	tx := ch.tx
+	if e := ch.commitPublishes(tx); e != nil || ch.conn.gone {
+		return e
+	}
+	// RabbitMQ answers when queues have what was published to them. Where that
+	// is nothing, it answers before queues hear of the acks, and so before what
+	// these make room for.
+	early := !slices.ContainsFunc(tx.publications, func(p publication) bool { return len(p.routed) > 0 })
+	if early {
+		ch.reply(false, &wire.TxCommitOk{})
+	}
+	ch.commitSettles()
+	ch.tx = &transaction{}
+	if tx.failed {
+		return softError(codePreconditionFailed, "partial tx completion")
+	}
+	if !early {
+		ch.reply(false, &wire.TxCommitOk{})
+	}
+	return nil
+}
+
+// commitPublishes publishes what waited for the commit. What the channel is
+// delivered of it comes after what it gets returned.
+func (ch *channel) commitPublishes(tx *transaction) *amqpError {
+	ch.conn.committing = ch.id
+	defer ch.conn.sendCommitted()
 	for i := range tx.publications {
 		p := &tx.publications[i]
 		queues, e := ch.stillRouted(tx, p)
@@ -42,12 +72,6 @@ func (ch *channel) txCommit() *amqpError {
 			q.deliverScheduled() // before the next one comes
 		}
 	}
-	ch.commitSettles()
-	ch.tx = &transaction{}
-	if tx.failed {
-		return softError(codePreconditionFailed, "partial tx completion")
-	}
-	ch.reply(false, &wire.TxCommitOk{})
 	return nil
 }
 

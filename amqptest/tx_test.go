@@ -88,3 +88,27 @@ func TestReturnsWaitForTheCommit(t *testing.T) {
 	expectContent[*wire.BasicReturn](r, 1)
 	expect[*wire.TxCommitOk](r, 1)
 }
+
+// What a channel is delivered of its own transaction comes after what it gets
+// returned, and what its acks make room for after the answer.
+func TestCommitToItself(t *testing.T) {
+	r := dialRaw(t, New(t))
+	call[*wire.QueueDeclareOk](r, &wire.QueueDeclare{Queue: "q"})
+	call[*wire.TxSelectOk](r, &wire.TxSelect{})
+	call[*wire.BasicQosOk](r, &wire.BasicQos{PrefetchCount: 1})
+	call[*wire.BasicConsumeOk](r, &wire.BasicConsume{Queue: "q", ConsumerTag: "c"})
+	r.publish("", "q", "a")
+	r.publish("", "q", "b")
+	r.publishWith(&wire.BasicPublish{RoutingKey: "nowhere", Mandatory: true}, wire.Properties{}, "c")
+	r.send(1, &wire.TxCommit{})
+	expectContent[*wire.BasicReturn](r, 1)
+	first, _ := expectContent[*wire.BasicDeliver](r, 1)
+	expect[*wire.TxCommitOk](r, 1)
+
+	r.send(1, &wire.BasicAck{DeliveryTag: first.DeliveryTag})
+	r.send(1, &wire.TxCommit{})
+	expect[*wire.TxCommitOk](r, 1)
+	if _, second := expectContent[*wire.BasicDeliver](r, 1); second.body != "b" {
+		t.Errorf("got %q", second.body)
+	}
+}

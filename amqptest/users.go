@@ -74,16 +74,44 @@ func (b *Broker) grantsOf(user, vhost string) (*grants, bool) {
 	return g, ok
 }
 
+// allowed is a right that a channel was found to have.
+type allowed struct {
+	want       permission
+	kind, name string
+}
+
+// allowedMost is how many of these a channel keeps.
+const allowedMost = 12
+
+// may refuses what the user has no right to, now or when this channel last
+// asked: RabbitMQ's channels keep the answers, so a right that is taken away
+// goes on for what was just used.
+func (ch *channel) may(want permission, kind, name string) *amqpError {
+	right := allowed{want, kind, name}
+	if slices.Contains(ch.allowed, right) {
+		return nil
+	}
+	if err := ch.conn.may(want, kind, name); err != nil {
+		return err
+	}
+	if len(ch.allowed) == allowedMost {
+		ch.allowed = append(ch.allowed[:0], ch.allowed[1:]...)
+	}
+	ch.allowed = append(ch.allowed, right)
+	return nil
+}
+
 // may refuses what the connection's user has no right to. kind is queue or
 // exchange.
 func (c *conn) may(want permission, kind, name string) *amqpError {
-	if c.permissions == nil {
+	g, access := c.broker.grantsOf(c.user, c.vhost.name)
+	if c.trusted || access && g == nil {
 		return nil
 	}
 	if kind == "exchange" && name == "" {
 		name = "amq.default"
 	}
-	if c.permissions.allow(want, name) {
+	if access && g.allow(want, name) {
 		return nil
 	}
 	if !c.broker.cfg.Version.atLeast40() {

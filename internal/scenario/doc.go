@@ -49,6 +49,6 @@
 // # Transcripts
 //
 // Under each step stands what came back while it ran, in the order of its channel. Names that the broker makes up are
-// numbered (<gen-1>, <ctag-1>), and so they may be used in later steps; virtual hosts, users and times of x-death are
-// replaced. Headers are listed by key in the alphabet's order, for the broker promises none.
+// numbered (<gen-1>, <ctag-1>, <reply-to-1>), and so they may be used in later steps; virtual hosts, users and times of
+// x-death are replaced. Headers are listed by key in the alphabet's order, for the broker promises none.
 package scenario

@@ -26,8 +26,8 @@ type shown struct {
 
 type alias struct{ real, name string }
 
-// madeUp are names that a broker gives to queues and consumers.
-var madeUp = regexp.MustCompile(`amq\.(gen|ctag)-[A-Za-z0-9_-]{22}`)
+// madeUp are names that a broker gives to queues, consumers and those who wait for replies.
+var madeUp = regexp.MustCompile(`amq\.(?:(gen|ctag)-[A-Za-z0-9_-]{22}|rabbitmq\.(reply-to)\.[A-Za-z0-9+/=._-]+)`)
 
 func newTranscript(t Target) *transcript {
 	return &transcript{
@@ -120,7 +120,7 @@ func (t *transcript) text() string { return strings.Join(t.lines, "\n") + "\n" }
 func (t *transcript) clean(text string) string {
 	text = strings.ReplaceAll(text, "\n", `\n`) // some reply texts have several lines
 	for _, found := range madeUp.FindAllStringSubmatch(text, -1) {
-		t.number(found[0], found[1])
+		t.number(found[0], found[1]+found[2])
 	}
 	for _, a := range slices.Backward(t.aliases) {
 		if a.real != "" {

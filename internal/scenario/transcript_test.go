@@ -38,6 +38,10 @@ func TestConfirmsAreExpanded(t *testing.T) {
 func TestMadeUpNamesAreNumbered(t *testing.T) {
 	tr := newTranscript(Target{VHost: "vhost-1", User: "maker", Password: "pw"})
 	const gen, tag = "amq.gen-abcdefghijklmnopqrstuv", "amq.ctag-ABCDEFGHIJKLMNOPQRSTUV"
+	const asker = "amq.rabbitmq.reply-to.g1h2AA5y+/ZXBseQ==.AbC=="
+	if got, want := tr.clean("key='"+asker+"' of amq.rabbitmq.reply-to"), "key='<reply-to-1>' of amq.rabbitmq.reply-to"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 	got := tr.clean("queue '" + gen + "' of " + tag + " in 'vhost-1' for 'maker'\nnext")
 	if want := `queue '<gen-1>' of <ctag-1> in '<vhost>' for '<user>'\nnext`; got != want {
 		t.Errorf("got %q, want %q", got, want)

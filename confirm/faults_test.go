@@ -276,7 +276,7 @@ func (k *book) call(ctx context.Context, p *confirm.Publisher, g int, list []pub
 // windowIsWhole checks that every place in the window came back: as many
 // messages as it has are under way at a time.
 func (s scenario) windowIsWhole(ctx context.Context, b *amqptest.Broker, p *confirm.Publisher, k *book) {
-	pass(2 * s.Config.ConfirmTimeout)
+	pass(10*time.Second + 2*s.Config.ConfirmTimeout) // past every stall and alarm
 	n := min(s.Config.Window, 20)
 	late, err := b.Inject(amqptest.Fault{Do: amqptest.DelayConfirm, Delay: 50 * time.Millisecond, Times: -1})
 	if err != nil {

@@ -138,17 +138,12 @@ func (e *BatchError) PossiblyStored() bool {
 
 // outcomeOf is the name of an outcome in the package comment.
 func outcomeOf(err error) string {
-	switch err.(type) { //nolint:errorlint // a receipt's own error, never wrapped
-	case nil:
+	var named interface{ Outcome() string }
+	switch {
+	case err == nil:
 		return "confirmed"
-	case *ReturnedError:
-		return "returned"
-	case *NackedError:
-		return "nacked"
-	case *RefusedError:
-		return "refused"
-	case *UnsentError:
-		return "unsent"
+	case errors.As(err, &named):
+		return named.Outcome()
 	default:
 		return "unknown"
 	}

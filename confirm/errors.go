@@ -34,6 +34,9 @@ func (e *ReturnedError) Error() string {
 		target(e.Exchange, e.Key), e.Code, e.Text, maybe(e.MaybeStored))
 }
 
+// Outcome is "returned".
+func (e *ReturnedError) Outcome() string { return "returned" }
+
 // PossiblyStored tells, without importing this package, whether the message
 // may be in a queue all the same.
 func (e *ReturnedError) PossiblyStored() bool { return e.MaybeStored }
@@ -62,6 +65,9 @@ func (e *NackedError) Error() string {
 // Temporary is true: repeating later is the remedy.
 func (e *NackedError) Temporary() bool { return true }
 
+// Outcome is "nacked".
+func (e *NackedError) Outcome() string { return "nacked" }
+
 // PossiblyStored is MaybeStored.
 func (e *NackedError) PossiblyStored() bool { return e.MaybeStored }
 
@@ -89,6 +95,9 @@ func (e *RefusedError) Error() string {
 // Refused gives code and reason, for callers that do not import this package.
 func (e *RefusedError) Refused() (code int, reason string) { return e.Code, e.Reason }
 
+// Outcome is "refused".
+func (e *RefusedError) Outcome() string { return "refused" }
+
 // PossiblyStored is MaybeStored.
 func (e *RefusedError) PossiblyStored() bool { return e.MaybeStored }
 
@@ -109,6 +118,9 @@ func (e *UnsentError) Unwrap() error { return e.Err }
 
 // Temporary is true: nothing was stored, repeat.
 func (e *UnsentError) Temporary() bool { return true }
+
+// Outcome is "unsent".
+func (e *UnsentError) Outcome() string { return "unsent" }
 
 // PossiblyStored is false.
 func (e *UnsentError) PossiblyStored() bool { return false }
@@ -131,6 +143,9 @@ func (e *UnknownError) Unwrap() error { return e.Err }
 
 // Temporary is true: repeat, with the same message-id.
 func (e *UnknownError) Temporary() bool { return true }
+
+// Outcome is "unknown".
+func (e *UnknownError) Outcome() string { return "unknown" }
 
 // PossiblyStored is true.
 func (e *UnknownError) PossiblyStored() bool { return true }

@@ -72,6 +72,9 @@ func (p *Publisher) enqueueLater(ctx context.Context, m Message) *Receipt {
 	}
 	lim := p.limits()
 	lim.headers = min(lim.headers, maxLaterHeaders)
+	if p.cfg.Tracer != nil {
+		lim.headers += tracerRoom
+	}
 	msg, _, reason := prepare(m.Exchange, m.Key, msg, 0, lim)
 	if reason != "" {
 		return p.abort(r, r.refused(reason))

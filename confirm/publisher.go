@@ -81,7 +81,14 @@ func (p *Publisher) await(ctx context.Context, r *Receipt) error {
 	return r.err
 }
 
-func (p *Publisher) limits() limits { return limits{p.cfg.MaxHeaderBytes, p.cfg.MaxBodyBytes} }
+// limits are those of a user's message. What a tracer adds is not the user's.
+func (p *Publisher) limits() limits {
+	lim := limits{p.cfg.MaxHeaderBytes, p.cfg.MaxBodyBytes}
+	if p.cfg.Tracer != nil {
+		lim.headers = min(lim.headers+tracerRoom, maxCopyHeaders)
+	}
+	return lim
+}
 
 // Send puts one message on its way and does not wait for its answer. It waits
 // for a place in the window, and ctx ends that wait; afterwards the end of ctx

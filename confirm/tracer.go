@@ -13,7 +13,8 @@ import (
 type Tracer interface {
 	// Publish is called once for each message, before it is checked. msg is the
 	// publisher's own copy with a message-id: entries may be added to msg.Headers,
-	// which is a map of its own; nothing else may be changed. ended, unless nil, is
+	// which is a map of its own, 8 KiB at most, and none where that takes the headers
+	// over 112 KiB; nothing else may be changed. ended, unless nil, is
 	// called once, before the caller has the outcome: nil, or an error of the
 	// package comment. waited is how long the message waited for a place in the
 	// window.
@@ -23,6 +24,10 @@ type Tracer interface {
 	// result.
 	Batch(ctx context.Context, messages int) (inner context.Context, ended func(result error))
 }
+
+// tracerRoom is what a tracer may add to the headers of a message: one that is within
+// its limits must not be refused for being traced.
+const tracerRoom = 8 << 10
 
 // trace calls the tracer for one message.
 func (p *Publisher) trace(ctx context.Context, r *Receipt, msg *amqp.Publishing) {

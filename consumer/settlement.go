@@ -15,7 +15,8 @@ type watched struct {
 	mu    sync.Mutex
 	by    map[uint64]func(settlement.Result)
 	ended bool
-	acked []uint64 // acks not written yet; serve's alone
+	acked []uint64                  // acks not written yet; serve's alone
+	told  []func(settlement.Result) // scratch
 }
 
 // Queue is the queue that is consumed.
@@ -55,11 +56,26 @@ func (w *watched) tellAcks(began time.Time, err error) {
 	if len(w.acked) == 0 {
 		return
 	}
-	r := settlement.Result{Method: "ack", Began: began, Ended: time.Now(), Err: err}
+	w.mu.Lock()
+	all := w.told[:0]
 	for _, tag := range w.acked {
-		w.tell(tag, r)
+		if f := w.by[tag]; f != nil {
+			delete(w.by, tag)
+			all = append(all, f)
+		}
 	}
+	w.mu.Unlock()
 	w.acked = w.acked[:0]
+	r := settlement.Result{Method: "ack", Began: began, Ended: time.Now(), Err: err, Of: len(all)}
+	if len(all) > 1 {
+		r.Shared = new(any)
+	}
+	for i, f := range all {
+		r.Index = i
+		f(r)
+	}
+	clear(all)
+	w.told = all[:0]
 }
 
 func (w *watched) tell(tag uint64, r settlement.Result) {
@@ -71,6 +87,7 @@ func (w *watched) tell(tag uint64, r settlement.Result) {
 	delete(w.by, tag)
 	w.mu.Unlock()
 	if f != nil {
+		r.Of = 1
 		f(r)
 	}
 }
@@ -84,6 +101,6 @@ func (w *watched) end() {
 	w.mu.Unlock()
 	now := time.Now()
 	for _, f := range left {
-		f(settlement.Result{Began: now, Ended: now})
+		f(settlement.Result{Began: now, Ended: now, Of: 1})
 	}
 }

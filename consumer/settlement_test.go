@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -118,6 +119,47 @@ func TestSettlementOfALostSession(t *testing.T) {
 		r.stopped(t)
 		if got, want := told.told(), []string{`0: "" <nil>`, `0: "ack" <nil>`}; !slices.Equal(got, want) {
 			t.Errorf("told %q, want %q", got, want)
+		}
+	})
+}
+
+// Acks of one write are told as such: numbered, and with something they share.
+func TestSettlementsOfOneWrite(t *testing.T) {
+	on40(t, func(t *testing.T, b *amqptest.Broker) {
+		l := open(t, b, link.Config{})
+		declare(t, b, "q", quorum)
+		const n = 5
+		fill(t, b, "q", n)
+		told := make(chan struct{})
+		var others sync.WaitGroup
+		others.Add(n - 1)
+		var got []string // written by the goroutine that settles
+		var shared []*any
+		r := run(t, l, consumer.Config{Queue: "q", Workers: n, Handler: func(ctx context.Context, d amqp.Delivery) error {
+			teller, _ := settlement.From(ctx)
+			teller.OnSettled(d.DeliveryTag, func(r settlement.Result) {
+				got = append(got, fmt.Sprintf("%d of %d", r.Index, r.Of))
+				shared = append(shared, r.Shared)
+				if d.MessageId == "0" { // meanwhile the others are handled
+					close(told)
+					<-time.After(time.Second)
+				}
+			})
+			if d.MessageId == "0" {
+				others.Wait() // all are with a worker
+			} else {
+				others.Done()
+				<-told
+			}
+			return nil
+		}})
+		eventually(t, "all are settled", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
+		r.stopped(t)
+		if want := []string{"0 of 1", "0 of 4", "1 of 4", "2 of 4", "3 of 4"}; !slices.Equal(got, want) {
+			t.Fatalf("told %q, want %q", got, want)
+		}
+		if shared[0] != nil || shared[1] == nil || shared[1] != shared[4] {
+			t.Errorf("shared: %v", shared)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hareline/hareline/consumer"
+	"github.com/hareline/hareline/internal/settlement"
 	"github.com/hareline/hareline/internal/verdict"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/story"
@@ -41,7 +42,7 @@ func (p *partition) call(ctx context.Context, it *item) error {
 			p.cfg.Retry.First(it.at)
 		}
 	}
-	return p.handler(ctx, it.d)
+	return p.handler(settlement.Keep(ctx), it.d)
 }
 
 // attempted settles, or prepares the next attempt, or buries. A worker is free for
@@ -136,6 +137,7 @@ func (it *item) tell(s story.Story) {
 		h = make(amqp.Table)
 	}
 	s.Write(h)
+	h[verdict.HeaderParkedAt] = time.Now().UnixMicro()
 	it.d.Headers = h
 }
 

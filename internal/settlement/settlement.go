@@ -18,6 +18,12 @@ type Result struct {
 	Began, Ended time.Time
 	// Err is why it could not be written: the message is delivered again.
 	Err error
+
+	// One write may settle many deliveries: Of is how many of them are told, one after
+	// the other, and Index this one's number, from 0. Shared is the same for all of them,
+	// for whoever tells of them together; it is nil where Of is 1.
+	Index, Of int
+	Shared    *any
 }
 
 // Teller knows the deliveries of one session of a consumer. Its methods are safe for
@@ -41,4 +47,16 @@ func With(ctx context.Context, t Teller) context.Context { return context.WithVa
 func From(ctx context.Context) (Teller, bool) {
 	t, ok := ctx.Value(key{}).(Teller)
 	return t, ok
+}
+
+type keptKey struct{}
+
+// Keep returns the ctx of a handler whose errors settle nothing: the delivery is
+// kept, and tried again in this process or buried.
+func Keep(ctx context.Context) context.Context { return context.WithValue(ctx, keptKey{}, true) }
+
+// IsKept tells a ctx of Keep.
+func IsKept(ctx context.Context) bool {
+	kept, _ := ctx.Value(keptKey{}).(bool)
+	return kept
 }

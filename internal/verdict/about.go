@@ -32,6 +32,10 @@ type About struct {
 	Reason      string // why it is a letter
 }
 
+// HeaderParkedAt is when a copy was parked, in microseconds since 1970, for the trace
+// of its delay. It begins as a story's headers do, so that the next copy has it not.
+const HeaderParkedAt = "hareline-parked-at"
+
 type aboutKey struct{}
 
 // WithAbout returns ctx for a publish that a is about.

@@ -49,6 +49,9 @@ const (
 	// CancelConsumers cancels all consumers of these queues, as a broker does
 	// when a queue's leader is lost.
 	CancelConsumers Effect = "cancel consumers"
+	// ForgetConsumers takes all consumers off these queues and tells nobody: the
+	// client goes on to wait for deliveries, and may settle what it has.
+	ForgetConsumers Effect = "forget consumers"
 	// RefuseConnection closes a new socket before anything is read from it.
 	RefuseConnection Effect = "refuse connection"
 	// RefuseLogin refuses credentials, good ones too.
@@ -79,8 +82,8 @@ type Fault struct {
 	// was sent; or [OnConnect], [OnAny], [Now]. Default: basic.publish where
 	// Do is about publishes; OnConnect for RefuseConnection;
 	// connection.start-ok for RefuseLogin; Now for RaiseAlarm, and for
-	// DeleteQueue and CancelConsumers if Queue is given; else OnAny, which of a
-	// Queue means whatever names it first, its declaration too.
+	// DeleteQueue, CancelConsumers and ForgetConsumers if Queue is given; else
+	// OnAny, which of a Queue means whatever names it first, its declaration too.
 	On string `json:"on,omitempty"`
 	// Connection, VHost, Exchange, Key and Queue restrict it to methods
 	// that have such. Each is a pattern of path.Match ("orders.*"); "" matches

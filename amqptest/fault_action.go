@@ -53,7 +53,7 @@ func (n *Injected) apply(p faultPoint, e *faultEffect) {
 		n.stall(p.conn)
 	case RaiseAlarm:
 		n.broker.later(n.raise)
-	case DeleteQueue, CancelConsumers:
+	case DeleteQueue, CancelConsumers, ForgetConsumers:
 		queues := slices.Clone(p.theQueues())
 		n.broker.later(func() { n.onQueues(queues) })
 	}
@@ -132,12 +132,15 @@ func (n *Injected) onQueues(queues []*queue) {
 		if q.deleted {
 			continue
 		}
-		if n.fault.Do == DeleteQueue {
+		switch n.fault.Do {
+		case DeleteQueue:
 			q.traceDeleted(nil, "fault")
 			q.vhost.deleteQueue(q)
-			continue
+		case ForgetConsumers:
+			q.forgetConsumers()
+		default:
+			q.cancelConsumers()
 		}
-		q.cancelConsumers()
 	}
 }
 
@@ -148,7 +151,7 @@ func (n *Injected) doNow() {
 	case RaiseAlarm:
 		n.raise()
 		return
-	case DeleteQueue, CancelConsumers:
+	case DeleteQueue, CancelConsumers, ForgetConsumers:
 		n.onQueues(n.matchingQueues())
 		return
 	}

@@ -34,6 +34,7 @@ var scopes = map[Effect]scope{
 	RaiseAlarm:       {on: Now, connect: true, now: true},
 	DeleteQueue:      {on: OnAny, queue: true, now: true},
 	CancelConsumers:  {on: OnAny, queue: true, now: true},
+	ForgetConsumers:  {on: OnAny, queue: true, now: true},
 	RefuseConnection: {on: OnConnect, only: true, connect: true},
 	RefuseLogin:      {on: onLogin, only: true},
 }

@@ -547,6 +547,64 @@ func TestFaultCancelsConsumers(t *testing.T) {
 	hits(t, n, 1)
 }
 
+// The consumers are gone from their queue and nobody is told: the channel goes on,
+// acks what it has, keeps its tag and can be closed.
+func TestFaultForgetsConsumers(t *testing.T) {
+	for _, kind := range []string{"classic", "quorum"} {
+		t.Run(kind, func(t *testing.T) {
+			b := New(t)
+			conn := dialNamed(t, b, "c")
+			ch := confirming(t, conn, "q")
+			if _, err := ch.QueueDeclare("mine", true, false, false, false, amqp.Table{"x-queue-type": kind}); err != nil {
+				t.Fatal(err)
+			}
+			deliveries, err := ch.Consume("mine", "me", false, false, false, false, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cancelled := ch.NotifyCancel(make(chan string, 1))
+			publish(t, ch, "mine", "1")
+			publish(t, ch, "mine", "2")
+			first, second := <-deliveries, <-deliveries
+			n := inject(t, b, Fault{Do: ForgetConsumers, Queue: "mine"})
+			publish(t, ch, "mine", "3")
+			if err := first.Ack(false); err != nil {
+				t.Error(err)
+			}
+			await(t, b, OfKind(EventAcked))
+			q, there := b.Queue("/", "mine")
+			if !there || q.Consumers != 0 || q.Ready != 1 || q.Unacked != 1 || len(b.Consumers("/")) != 0 {
+				t.Errorf("queue: %+v", q)
+			}
+			other, err := conn.Channel()
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := other.Consume("mine", "other", true, false, false, false, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := <-again; string(d.Body) != "3" {
+				t.Errorf("another consumer got %s", d.Body)
+			}
+			select {
+			case d, open := <-deliveries:
+				t.Errorf("the forgotten consumer got %s (open: %v)", d.Body, open)
+			case tag := <-cancelled:
+				t.Errorf("%s was told", tag)
+			default:
+			}
+			if err := ch.Close(); err != nil {
+				t.Error(err)
+			}
+			if d := <-again; d.MessageId != second.MessageId || string(d.Body) != "2" || !d.Redelivered {
+				t.Errorf("came back: %s", d.Body)
+			}
+			hits(t, n, 1)
+		})
+	}
+}
+
 func TestFaultAtADelivery(t *testing.T) {
 	for _, do := range []Effect{DropBefore, CloseConnection, CloseChannel} {
 		t.Run(string(do), func(t *testing.T) {

@@ -120,7 +120,7 @@ func (c *apiCall) queueBasics(q *queue, totals bool) object {
 		delete(o, "internal_owner")
 		delete(o, "policy")
 		d := q.depth()
-		o["messages"], o["messages_ready"], o["messages_unacknowledged"] = d.ready+d.unacked, d.ready, d.unacked
+		o["messages"], o["messages_ready"], o["messages_unacknowledged"] = d.total(), d.ready, d.unacked
 	}
 	return o
 }

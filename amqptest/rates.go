@@ -43,15 +43,22 @@ type (
 	exchangeCounts struct{ in, out uint64 }
 )
 
-// depth is how much is in a queue, or in several.
-type depth struct{ ready, unacked int }
+// depth is how much is in a queue, or in several. RabbitMQ's sum of messages has those, too,
+// that at-least-once dead-lettering holds.
+type depth struct{ ready, unacked, held int }
+
+func (d depth) total() int { return d.ready + d.unacked + d.held }
 
 func (d *depth) add(other depth) {
 	d.ready += other.ready
 	d.unacked += other.unacked
+	d.held += other.held
 }
 
-func (q *queue) depth() depth { return depth{ready: q.len(), unacked: q.unacked} }
+func (q *queue) depth() depth {
+	held, _ := q.dead.held()
+	return depth{ready: q.len(), unacked: q.unacked, held: held}
+}
 
 // messageCounts counts what happened to messages on a channel, or on several.
 type messageCounts struct {
@@ -185,7 +192,7 @@ func (r *rates) count(o object, name string, value uint64, before func(*sample) 
 // messages puts the messages of queues, and how fast they get more, into o.
 func (r *rates) messages(o object, d depth, before func(*sample) depth) {
 	for name, of := range map[string]func(depth) int{
-		"messages":                func(d depth) int { return d.ready + d.unacked },
+		"messages":                depth.total,
 		"messages_ready":          func(d depth) int { return d.ready },
 		"messages_unacknowledged": func(d depth) int { return d.unacked },
 	} {

@@ -68,6 +68,9 @@ type Config struct {
 	// Control, if set, pauses the consumers of all groups, and changes their
 	// prefetch, while they run. Package breaker needs it.
 	Control *consumer.Control
+	// Watchdog watches the consumers of all groups. It is on by default. OnEvent may
+	// be called for different groups at once.
+	Watchdog consumer.WatchdogConfig
 	// Tracer, if set, follows all messages of the bus, copies too, from publish to
 	// outcome; the attempts to handle them are for a Middleware. Package telemetry
 	// has both.
@@ -120,6 +123,10 @@ func (c Config) validate() error {
 		return &ConfigError{Field: "Policy." + policy.Field, Problem: policy.Problem, Fix: policy.Fix}
 	} else if err != nil {
 		return fmt.Errorf("bus: Config.Policy: %w", err)
+	}
+	var watchdog *consumer.ConfigError
+	if errors.As(c.Watchdog.Validate(), &watchdog) {
+		return &ConfigError{Field: watchdog.Field, Problem: watchdog.Problem, Fix: watchdog.Fix}
 	}
 	if problem := sourceProblem(c.Source); problem != "" && c.Format != Envelope {
 		return &ConfigError{Field: "Source", Problem: problem, Fix: "name this program by a URI reference"}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/topology"
 )
@@ -37,6 +38,7 @@ func TestConfigValidate(t *testing.T) {
 		"DrainTimeout":    {DrainTimeout: -time.Second},
 		"ConsumerTimeout": {ConsumerTimeout: -1},
 		"Policy.Jitter":   {Policy: retry.Policy{Jitter: 99}},
+		"Watchdog.Every":  {Watchdog: consumer.WatchdogConfig{Every: -1}},
 	} {
 		_, err := Open(context.Background(), nil, c)
 		var bad *ConfigError

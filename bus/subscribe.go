@@ -181,7 +181,7 @@ func (b *Bus) start(cancel context.CancelFunc) ([]consumer.Config, chan struct{}
 			Queue: group, Handler: b.groups[group].handler,
 			Workers: b.cfg.Workers, Prefetch: b.cfg.Prefetch,
 			DrainTimeout: b.cfg.DrainTimeout, ConsumerTimeout: b.cfg.ConsumerTimeout,
-			Control: b.cfg.Control, OnHealth: b.cfg.OnHealth, Logger: b.cfg.Logger, Redact: b.cfg.Redact,
+			Control: b.cfg.Control, Watchdog: b.cfg.Watchdog, OnHealth: b.cfg.OnHealth, Logger: b.cfg.Logger, Redact: b.cfg.Redact,
 		})
 	}
 	b.stop, b.ended = cancel, make(chan struct{})

@@ -55,6 +55,8 @@ type Config struct {
 	// Control, if set, pauses this consumer and changes its prefetch while it
 	// runs. One Control may serve several consumers.
 	Control *Control
+	// Watchdog watches this consumer. It is on by default.
+	Watchdog WatchdogConfig
 	// Redact, if set, is applied to error texts before they are logged.
 	Redact func(string) string
 	// OnHealth is told of every change, in order, from a goroutine of its own.
@@ -71,6 +73,10 @@ func (c Config) withDefaults() Config {
 	c.ConsumerTimeout = cmp.Or(c.ConsumerTimeout, 30*time.Minute)
 	c.GiveUpAfter = cmp.Or(c.GiveUpAfter, 2*time.Minute)
 	c.Logger = cmp.Or(c.Logger, slog.Default()).With("queue", c.Queue)
+	c.Watchdog = c.Watchdog.withDefaults(c.ConsumerTimeout)
+	if c.Watchdog.Consumers != nil {
+		c.Tag = randomTag(c.Tag)
+	}
 	if c.Control == nil {
 		c.Control = new(Control)
 	}
@@ -95,7 +101,7 @@ func (c Config) validate() error {
 	case c.DrainTimeout < 0, c.ConsumerTimeout < 0, c.GiveUpAfter < 0:
 		return &ConfigError{Field: "DrainTimeout, ConsumerTimeout or GiveUpAfter", Problem: "is negative", Fix: "leave it zero for the default"}
 	}
-	return nil
+	return c.Watchdog.Validate()
 }
 
 // ConfigError names a field of [Config] that cannot be used.

@@ -85,6 +85,7 @@ func firstOf(a, b time.Time) time.Time {
 
 // queue puts a delivery back to its place among those that wait for a worker.
 func (s *session) queue(u *delivery) {
+	u.began.Store(0)
 	at, _ := slices.BinarySearchFunc(s.waiting, u.d.DeliveryTag, func(w *delivery, tag uint64) int {
 		return cmp.Compare(w.d.DeliveryTag, tag)
 	})

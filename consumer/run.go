@@ -48,9 +48,13 @@ func Run(ctx context.Context, l *link.Link, cfg Config) error {
 	defer unwatch()
 	r.changed = changed
 	r.obeyPrefetch()
+	r.loop, r.watchdog = goroutineID(), newWatchdog(r)
 	for range cfg.Workers {
-		r.helpers.Go(r.work)
+		w := new(worker)
+		r.workers = append(r.workers, w)
+		r.helpers.Go(func() { r.work(w) })
 	}
+	r.watchdog.start()
 	noted := context.AfterFunc(ctx, r.noteEnd)
 	err := r.consume(ctx)
 	noted()
@@ -59,6 +63,7 @@ func Run(ctx context.Context, l *link.Link, cfg Config) error {
 	if left := r.awaitHandlers(); left > 0 && err == nil {
 		err = &DrainError{Queue: cfg.Queue, Running: left}
 	}
+	r.watchdog.end()
 	r.tell(Stopped, err)
 	r.health.Close()
 	select {
@@ -103,18 +108,22 @@ type runner struct {
 	health       *notify.Queue[Health]
 	helpers      sync.WaitGroup // workers, and waits for copies
 	endedAt      atomic.Int64   // when the drain began, Unix nanoseconds
-	busy         atomic.Int32   // handlers running
-	panics       atomic.Int32   // in a row, outside Recover
-	failures     int            // give-backs in a row
-	fruitless    int            // sessions in a row that a lost connection ended before anything was settled
-	lowered      bool           // a long pause makes the next session ask for no more than Workers
+	workers      []*worker
+	behind       atomic.Int32 // handlers running behind pending errors (Subscription.Begin)
+	current      atomic.Pointer[session]
+	watchdog     *watchdog
+	loop         uint64       // the goroutine of consume
+	panics       atomic.Int32 // in a row, outside Recover
+	failures     int          // give-backs in a row
+	fruitless    int          // sessions in a row that a lost connection ended before anything was settled
+	lowered      bool         // a long pause makes the next session ask for no more than Workers
 }
 
 // job is one delivery for a worker.
 type job struct {
-	s   *session
-	tag uint64
-	d   amqp.Delivery
+	s *session
+	u *delivery
+	d amqp.Delivery
 }
 
 // text is an error for the log.
@@ -131,25 +140,47 @@ func (r *runner) tell(status Status, err error) {
 
 // work is one worker. It ends when jobs is closed. A handler that ends its
 // goroutine (runtime.Goexit, as t.FailNow does) is replaced.
-func (r *runner) work() {
+func (r *runner) work(w *worker) {
+	w.goroutine.Store(goroutineID())
 	var current *job
 	defer func() {
 		if current == nil {
 			return
 		}
-		r.busy.Add(-1)
+		r.finish(w)
 		r.cfg.Logger.Error("handler ended its goroutine; message given back", "message_id", current.d.MessageId)
-		current.s.report(result{tag: current.tag, err: errGoexit, handled: true})
-		r.helpers.Go(r.work)
+		current.s.report(result{tag: current.d.DeliveryTag, err: errGoexit, handled: true})
+		r.helpers.Go(func() { r.work(w) })
 	}()
 	for j := range r.jobs {
 		current = &j
-		r.busy.Add(1)
-		err := r.call(j)
+		w.current.Store(j.u)
+		err := r.call(w, j)
 		current = nil
-		r.busy.Add(-1)
-		j.s.report(result{tag: j.tag, err: err, handled: true})
+		r.finish(w)
+		j.s.report(result{tag: j.d.DeliveryTag, err: err, handled: true})
 	}
+}
+
+// finish is the end of a handler's call.
+func (r *runner) finish(w *worker) {
+	w.current.Store(nil)
+	if h := w.stuck.Load(); h != nil {
+		w.stuck.Store(nil)
+		h.ended.Store(time.Now().UnixNano())
+		r.watchdog.rouse()
+	}
+}
+
+// running counts handlers.
+func (r *runner) running() int {
+	n := int(r.behind.Load())
+	for _, w := range r.workers {
+		if w.current.Load() != nil {
+			n++
+		}
+	}
+	return n
 }
 
 var errGoexit = errors.New("consumer: the handler called runtime.Goexit")
@@ -159,7 +190,7 @@ const panicsInARow = 3
 
 // call runs the handler chain. A panic that reaches it came from middleware,
 // or from a handler without Recover.
-func (r *runner) call(j job) (err error) {
+func (r *runner) call(w *worker, j job) (err error) {
 	defer func() {
 		v := recover()
 		if v == nil {
@@ -175,7 +206,7 @@ func (r *runner) call(j job) (err error) {
 		}
 		err = panicked
 	}()
-	return probed(r.cfg.Handler(j.s.contextFor(&j.d), j.d))
+	return probed(r.cfg.Handler(w.contextFor(&j), j.d))
 }
 
 // noteEnd starts the drain's clock, once.
@@ -206,7 +237,7 @@ func (r *runner) awaitHandlers() int {
 	case <-done:
 		return 0
 	case <-time.After(stopGrace):
-		return int(r.busy.Load())
+		return r.running()
 	}
 }
 
@@ -228,7 +259,10 @@ func (r *runner) consume(ctx context.Context) error {
 			first, refusedSince = false, time.Time{}
 			r.tellState(Consuming, nil)
 			began := time.Now()
+			r.current.Store(s)
+			r.watchdog.rouse()
 			err = s.serve(ctx)
+			r.current.Store(nil)
 			if time.Since(began) > steady {
 				wait.Reset()
 			}
@@ -303,13 +337,13 @@ func (r *runner) subscribe(ctx context.Context, n int) (*session, error) {
 		return nil, err
 	}
 	prefetch := r.window()
+	tag := fmt.Sprintf("%s-%d-%d", r.cfg.Tag, sess.Generation(), n)
 	var deliveries <-chan amqp.Delivery
 	err = sess.Do(ctx, func(ch *amqp.Channel) error {
 		if err := ch.Qos(prefetch, 0, false); err != nil {
 			return err
 		}
 		var err error
-		tag := fmt.Sprintf("%s-%d-%d", r.cfg.Tag, sess.Generation(), n)
 		deliveries, err = ch.Consume(r.cfg.Queue, tag, false, r.cfg.Exclusive, false, false, r.cfg.Arguments)
 		return err
 	})
@@ -322,7 +356,9 @@ func (r *runner) subscribe(ctx context.Context, n int) (*session, error) {
 		}
 		return nil, errors.Join(err, closed)
 	}
-	return newSession(r, sess, deliveries, prefetch), nil
+	s := newSession(r, sess, deliveries, prefetch)
+	s.tag = tag
+	return s, nil
 }
 
 // isRefusal tells an answer to our subscription from the end of a connection.

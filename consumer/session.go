@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -20,6 +21,8 @@ import (
 type session struct {
 	r          *runner
 	sess       *link.Session
+	tag        string // the consumer's
+	began      time.Time
 	deliveries <-chan amqp.Delivery
 	results    chan result
 	ended      chan struct{}   // serve has returned: nobody reads results
@@ -34,6 +37,7 @@ type session struct {
 	later    []*delivery // postponed by middleware
 	laterAt  time.Time   // when the first of them is due; they may be as many as the prefetch
 	running  int         // with a worker
+	begun    *delivery   // the one that a worker got last, until that is noted
 	awaiting int         // with a copy under way
 	giveBack []*delivery
 	hold     hold
@@ -50,11 +54,13 @@ type session struct {
 
 // delivery is one unsettled delivery.
 type delivery struct {
-	d      amqp.Delivery
-	at     time.Time
-	again  verdict.Again
-	backAt time.Time // when it is given back, or waits for a worker again
-	waits  int       // for copies, one after the other
+	d        amqp.Delivery
+	at       time.Time
+	began    atomic.Int64 // when a worker got it, Unix nanoseconds; a moment later than that
+	deadline atomic.Int64 // of its ctx, while it has one of Timeout
+	again    verdict.Again
+	backAt   time.Time // when it is given back, or waits for a worker again
+	waits    int       // for copies, one after the other
 }
 
 // result is what became of a handler call, a pending copy or a repeated one.
@@ -67,9 +73,9 @@ type result struct {
 
 func newSession(r *runner, sess *link.Session, deliveries <-chan amqp.Delivery, prefetch int) *session {
 	ended := make(chan struct{})
-	sub := &Subscription{stopping: make(chan struct{}), ended: ended, replace: make(chan struct{}, 1), run: r}
+	sub := &Subscription{stopping: make(chan struct{}), ended: ended, asked: make(chan struct{}, 1), run: r}
 	return &session{
-		r: r, sess: sess, deliveries: deliveries, prefetch: prefetch,
+		r: r, sess: sess, began: time.Now(), deliveries: deliveries, prefetch: prefetch,
 		results: make(chan result, prefetch), ended: ended,
 		sub: sub, handling: settlement.With(context.WithValue(r.handling, subscriptionKey{}, sub), settlements{sub}),
 		open: make(map[uint64]*delivery, prefetch),
@@ -110,11 +116,14 @@ func (s *session) serve(ctx context.Context) error {
 			return err
 		}
 		jobs, next := s.next()
-		timer.Reset(s.untilDue())
+		now := time.Now()
+		s.noteBegun(now)
+		timer.Reset(s.untilDue(now))
 		select {
 		case jobs <- next:
 			s.waiting = s.waiting[1:]
 			s.running++
+			s.begun = next.u
 		case d, ok := <-s.deliveries:
 			if !ok {
 				return s.lost(ctx)
@@ -129,8 +138,8 @@ func (s *session) serve(ctx context.Context) error {
 			s.checkAge()
 		case <-s.r.changed:
 			s.obey()
-		case <-s.sub.replace:
-			s.retire()
+		case <-s.sub.asked:
+			s.answer()
 		case <-ending:
 			ending = nil
 			s.beginStop()
@@ -241,7 +250,7 @@ func (s *session) next() (chan<- job, job) {
 		return nil, job{}
 	}
 	u := s.waiting[0]
-	return s.r.jobs, job{s: s, tag: u.d.DeliveryTag, d: u.d}
+	return s.r.jobs, job{s: s, u: u, d: u.d}
 }
 
 // handle applies one result.

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // Subscription is one session of a consumer: basic.consume on one channel, until
@@ -15,8 +16,11 @@ type Subscription struct {
 	mu       sync.Mutex // of closing stopping
 	stopping chan struct{}
 	ended    chan struct{}
-	replace  chan struct{}
-	watched  watched
+	asked    chan struct{} // toReplace or toCount is set
+
+	toReplace atomic.Bool
+	toCount   atomic.Pointer[chan census]
+	watched   watched
 }
 
 type subscriptionKey struct{}
@@ -52,9 +56,9 @@ func (s *Subscription) Begin() (end func(), ok bool) {
 		return nil, false
 	}
 	s.run.helpers.Add(1)
-	s.run.busy.Add(1)
+	s.run.behind.Add(1)
 	return sync.OnceFunc(func() {
-		s.run.busy.Add(-1)
+		s.run.behind.Add(-1)
 		s.run.helpers.Done()
 	}), true
 }
@@ -63,8 +67,14 @@ func (s *Subscription) Begin() (end func(), ok bool) {
 // unsettled back in order, and to subscribe anew. Handlers that run, and pending
 // errors, are waited for first, up to DrainTimeout.
 func (s *Subscription) Replace() {
+	s.toReplace.Store(true)
+	s.rouse()
+}
+
+// rouse has the session answer.
+func (s *Subscription) rouse() {
 	select {
-	case s.replace <- struct{}{}:
+	case s.asked <- struct{}{}:
 	default:
 	}
 }

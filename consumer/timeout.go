@@ -41,7 +41,15 @@ func Timeout(d time.Duration) Middleware {
 		return func(ctx context.Context, del amqp.Delivery) error {
 			own, cancel := context.WithTimeout(ctx, d)
 			forwarded := false
+			u := handled(ctx, &del)
+			var outer int64
+			if at, ok := own.Deadline(); ok && u != nil {
+				outer = u.deadline.Swap(at.UnixNano())
+			}
 			defer func() {
+				if u != nil {
+					u.deadline.Store(outer)
+				}
 				if !forwarded {
 					cancel()
 				}

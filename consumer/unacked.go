@@ -143,8 +143,8 @@ func (s *session) settleOne(u *delivery, method string, settle func(tag uint64) 
 }
 
 // untilDue is how long until due has something to do.
-func (s *session) untilDue() time.Duration {
-	at := time.Now().Add(time.Hour)
+func (s *session) untilDue(now time.Time) time.Duration {
+	at := now.Add(time.Hour)
 	if !s.stopping {
 		for _, u := range s.giveBack {
 			at = firstOf(u.backAt, at)
@@ -156,7 +156,7 @@ func (s *session) untilDue() time.Duration {
 			at = s.hold.nextAt
 		}
 	}
-	return max(0, time.Until(at))
+	return max(0, at.Sub(now))
 }
 
 // due gives back, hands to the workers and repeats what is due.

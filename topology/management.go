@@ -6,10 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strings"
+
+	"github.com/hareline/hareline/internal/management"
 )
 
 // Management is RabbitMQ's management API, for what AMQP does not show: the arguments
@@ -34,7 +33,7 @@ type ManagementError struct {
 }
 
 func (e *ManagementError) Error() string {
-	return fmt.Sprintf("topology: management API: %s: %v; fix: %s", e.URL, e.Err, e.Fix)
+	return fmt.Sprintf("management API: %s: %v; fix: %s", e.URL, e.Err, e.Fix)
 }
 
 // Unwrap returns the cause.
@@ -50,63 +49,26 @@ func (m Management) withDefaults() Management {
 	return m
 }
 
+func (m Management) client() management.Client {
+	m = m.withDefaults()
+	return management.Client{URL: m.URL, VHost: m.VHost, HTTP: m.Client}
+}
+
 func (m Management) validate() error {
-	u, err := url.Parse(m.URL)
-	switch {
-	case err != nil:
-		err = errors.New("it cannot be parsed") // the parser's text may hold the password
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		err = errors.New("it has no http or https host")
-	case u.User == nil:
-		err = errors.New("it names no user")
-	default:
-		return nil
+	if err := m.client().Validate(); err != nil {
+		return fmt.Errorf("topology: Management.URL: %w", err)
 	}
-	return fmt.Errorf("topology: Management.URL: %w; write http://user:password@host:15672, with special characters percent-encoded", err)
+	return nil
 }
 
 // get reads one answer into out. found is false where the broker says 404.
 func (m Management) get(ctx context.Context, out any, path ...string) (found bool, err error) {
-	u, err := url.Parse(m.URL)
-	if err != nil {
-		return false, m.validate()
+	found, err = m.client().Get(ctx, out, path...)
+	var failed *management.Error
+	if errors.As(err, &failed) {
+		err = &ManagementError{URL: failed.URL, Status: failed.Status, Fix: failed.Fix, Err: failed.Err}
 	}
-	user := u.User
-	u.User = nil
-	for i, p := range path {
-		path[i] = url.PathEscape(p)
-	}
-	at := strings.TrimRight(u.String(), "/") + "/api/" + strings.Join(path, "/")
-	fail := func(status int, err error, fix string) (bool, error) {
-		return false, &ManagementError{URL: at, Status: status, Err: err, Fix: fix}
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
-	if err != nil {
-		return fail(0, err, "correct Management.URL")
-	}
-	password, _ := user.Password()
-	req.SetBasicAuth(user.Username(), password)
-	answer, err := m.Client.Do(req)
-	if err != nil {
-		return fail(0, err, "is the plugin rabbitmq_management enabled, and the port right?")
-	}
-	defer func() { _ = answer.Body.Close() }() // it was only read
-	switch answer.StatusCode {
-	case http.StatusOK:
-	case http.StatusNotFound:
-		return false, nil
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return fail(answer.StatusCode, errors.New(answer.Status), "check user and password, the user's tag management, and its permissions in the virtual host "+m.VHost)
-	default:
-		return fail(answer.StatusCode, errors.New(answer.Status), "see the broker's log")
-	}
-	const longest = 256 << 20
-	d := json.NewDecoder(io.LimitReader(answer.Body, longest))
-	d.UseNumber()
-	if err := d.Decode(out); err != nil {
-		return fail(answer.StatusCode, err, "is it RabbitMQ's management API?")
-	}
-	return true, nil
+	return found, err
 }
 
 // table is a JSON object of arguments. RabbitMQ writes an empty one as [] at times.

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hareline/hareline/internal/nearest"
 )
 
 func (q Queue) checkArguments(r *report) {
@@ -56,39 +58,10 @@ func checkTable(r *report, entity, field string, t amqp.Table) {
 	}
 }
 
-// didYouMean is `, did you mean "x"?` for the nearest candidate, or nothing when
-// none is near.
+// didYouMean hints at the nearest candidate; the "x-" of arguments may be missing.
 func didYouMean(name string, candidates []string) string {
-	plainName := strings.ReplaceAll(strings.ToLower(name), "_", "-")
-	best, least := "", len(name)/3+1
-	for _, c := range candidates {
-		d := min(distance(plainName, c), distance("x-"+plainName, c))
-		if d < least {
-			best, least = c, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(", did you mean %q?", best)
-}
-
-// distance is the Levenshtein distance in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
+	return nearest.Hint(name, candidates, func(name, c string) int {
+		plain := strings.ReplaceAll(strings.ToLower(name), "_", "-")
+		return min(nearest.Edits(plain, c), nearest.Edits("x-"+plain, c))
+	})
 }

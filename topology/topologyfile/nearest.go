@@ -4,21 +4,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/hareline/hareline/internal/nearest"
 )
 
-// didYouMean is `, did you mean "x"?` for the nearest candidate, or nothing when none
-// is near.
+// didYouMean hints at the nearest candidate, however either is spelled.
 func didYouMean(name string, candidates []string) string {
-	best, least := "", len(name)/3+1
-	for _, c := range candidates {
-		if d := distance(snake(name), snake(c)); d < least {
-			best, least = c, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(", did you mean %q?", best)
+	return nearest.Hint(name, candidates, func(name, c string) int { return nearest.Edits(snake(name), snake(c)) })
 }
 
 // unknownField says what an unknown field may be meant for: the nearest known one, also
@@ -53,24 +45,4 @@ func unknownField(name string, known []string) (what, fix string) {
 		what += didYouMean(plain, known)
 	}
 	return what, "correct or remove it; there are " + strings.Join(known, ", ")
-}
-
-// distance is the Levenshtein distance in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }

@@ -2,85 +2,36 @@ package bus_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-
 	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/bus"
 	"github.com/hareline/hareline/dlq"
+	"github.com/hareline/hareline/internal/bubble"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/topology"
 )
 
-var quiet = slog.New(slog.DiscardHandler)
+// The words of the tests, see package bubble.
+var (
+	quiet   = bubble.Quiet
+	each    = bubble.Each
+	on40    = bubble.On40
+	soon    = bubble.Soon
+	pass    = bubble.Pass
+	operate = bubble.Operate
+	inject  = bubble.Inject
+)
 
-// each runs a test on a broker of each version, in a bubble: time passes when
-// all wait.
-func each(t *testing.T, test func(t *testing.T, br *amqptest.Broker)) {
-	t.Helper()
-	for _, v := range []amqptest.Version{amqptest.V310, amqptest.V40, amqptest.V43} {
-		t.Run(string(v), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { test(t, amqptest.Config{Version: v, Clock: amqptest.Running}.New(t)) })
-		})
-	}
-}
+// as is bubble.As.
+func as[E error](t *testing.T, err error) E { t.Helper(); return bubble.As[E](t, err) }
 
-// on40 is each where the versions do not differ.
-func on40(t *testing.T, test func(t *testing.T, br *amqptest.Broker)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(t, amqptest.Config{Clock: amqptest.Running}.New(t)) })
-}
-
-// soon ends what hangs. An hour of the bubble is next to nothing.
-func soon(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// pass lets d go by, and whatever falls due at its end happen.
-func pass(d time.Duration) {
-	<-time.After(d)
-	synctest.Wait()
-}
-
-// wait waits for a signal of the code under test.
-func wait[T any](t *testing.T, c <-chan T, what string) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(time.Hour):
-		t.Fatalf("never: %s", what)
-		panic("unreachable")
-	}
-}
-
-func open(t *testing.T, br *amqptest.Broker) *link.Link {
-	t.Helper()
-	l, err := link.Open(soon(t), link.Config{URLs: []string{br.PipeURL()}, Dial: br.Dial, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := l.Close(ctx); err != nil {
-			t.Errorf("Link.Close: %v", err)
-		}
-	})
-	return l
-}
+// wait is bubble.Wait.
+func wait[T any](t *testing.T, c <-chan T, what string) T { t.Helper(); return bubble.Wait(t, c, what) }
 
 // openBus opens a bus on a link of its own, with a short ladder. Both are closed
 // with the test.
@@ -93,7 +44,7 @@ func openBus(t *testing.T, br *amqptest.Broker, cfg bus.Config) *bus.Bus {
 	if cfg.Policy.BackOff == nil {
 		cfg.Policy.BackOff = retry.Constant(time.Second)
 	}
-	b, err := bus.Open(soon(t), open(t, br), cfg)
+	b, err := bus.Open(soon(t), bubble.Open(t, br, link.Config{}), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,34 +88,6 @@ func collector() (chan bus.Received, bus.Handler) {
 	}
 }
 
-// operate does something over a connection of its own.
-func operate(t *testing.T, br *amqptest.Broker, do func(ch *amqp.Channel) error) {
-	t.Helper()
-	c, err := amqp.DialConfig(br.PipeURL(), amqp.Config{
-		Dial: func(network, addr string) (net.Conn, error) { return br.Dial(context.Background(), network, addr) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	ch, err := c.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := do(ch); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func inject(t *testing.T, br *amqptest.Broker, f amqptest.Fault) *amqptest.Injected {
-	t.Helper()
-	n, err := br.Inject(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // letters are the group's letters, by message-id.
 func letters(t *testing.T, b *bus.Bus, group string) map[string]dlq.Letter {
 	t.Helper()
@@ -185,16 +108,6 @@ func empty(t *testing.T, br *amqptest.Broker, group string) {
 	if q, ok := br.Queue("/", group); !ok || q.Ready+q.Unacked != 0 {
 		t.Errorf("queue %s: %d ready, %d unacked, there: %t", group, q.Ready, q.Unacked, ok)
 	}
-}
-
-// as is errors.As that fails the test.
-func as[E error](t *testing.T, err error) E {
-	t.Helper()
-	var want E
-	if !errors.As(err, &want) {
-		t.Fatalf("got %v, want a %T", err, want)
-	}
-	return want
 }
 
 func event(i int) bus.Event {

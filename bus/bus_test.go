@@ -22,6 +22,8 @@ import (
 	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/consumer/breaker"
 	"github.com/hareline/hareline/dlq"
+	"github.com/hareline/hareline/internal/bubble"
+	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/story"
 	"github.com/hareline/hareline/topology"
@@ -353,7 +355,7 @@ func TestOpenMismatch(t *testing.T) {
 		operate(t, br, func(ch *amqp.Channel) error {
 			return ch.ExchangeDeclare("events", "fanout", true, false, false, false, nil)
 		})
-		l := open(t, br)
+		l := bubble.Open(t, br, link.Config{})
 		_, err := bus.Open(soon(t), l, bus.Config{Logger: quiet})
 		if mismatch := as[*topology.MismatchError](t, err); mismatch.Entity != `exchange "events"` {
 			t.Errorf("%+v", mismatch)

@@ -108,7 +108,7 @@ func TestBatchOfAllWorkers(t *testing.T) {
 		if took := time.Since(began); took > 900*time.Millisecond {
 			t.Errorf("done after %v", took)
 		}
-		r.stopped(t)
+		r.Stopped(t)
 		if sizes := got.sizes(); !slices.Equal(sizes, []int{5, 5}) {
 			t.Errorf("batches of %v", sizes)
 		}
@@ -144,7 +144,7 @@ func TestBatchVerdicts(t *testing.T) {
 		r := run(t, l, consumer.Config{Queue: w.Queue, Workers: 20, Handler: h})
 		eventually(t, "all are handled", func() bool { return c.all()["5"] == 3 && c.all()["15"] == 3 })
 		drained(t, b, w.Queue)
-		r.stopped(t)
+		r.Stopped(t)
 		for i := range 20 {
 			want := 1
 			if i%10 == 5 {
@@ -196,7 +196,7 @@ func TestBatchPanics(t *testing.T) {
 		}))
 		r := run(t, l, consumer.Config{Queue: w.Queue, Workers: 10, Handler: h})
 		drained(t, b, w.Queue)
-		r.stopped(t)
+		r.Stopped(t)
 		left(t, b, w.DeadLetterQueue, "6")
 		if c.distinct() != 9 {
 			t.Errorf("handled: %v", c.all())
@@ -262,7 +262,7 @@ func TestBatchTimeout(t *testing.T) {
 			})))
 		r := run(t, l, consumer.Config{Queue: w.Queue, Workers: 4, Handler: h})
 		pass(65 * time.Second)
-		r.stopped(t)
+		r.Stopped(t)
 		c.once(t, 4)
 		left(t, b, w.DeadLetterQueue)
 	})
@@ -287,7 +287,7 @@ func TestBatchDrain(t *testing.T) {
 		r := run(t, l, consumer.Config{Queue: w.Queue, Workers: 8, Handler: h, DrainTimeout: time.Minute})
 		pass(time.Second)
 		began := time.Now()
-		r.stopped(t)
+		r.Stopped(t)
 		if took := time.Since(began); took != time.Minute {
 			t.Errorf("the drain took %v", took)
 		}
@@ -327,10 +327,10 @@ func TestMistakesInTheProgramBuryNothing(t *testing.T) {
 			fill(t, b, w.Queue, 3)
 			r := run(t, l, consumer.Config{Queue: w.Queue, Handler: h})
 			pass(2 * time.Minute)
-			r.stopped(t)
-			close(r.health)
+			r.Stopped(t)
+			close(r.Health)
 			said := ""
-			for health := range r.health {
+			for health := range r.Health {
 				if health.Status == consumer.Paused {
 					said = health.Err.Error()
 				}
@@ -399,9 +399,9 @@ func TestBatchOfTwoRuns(t *testing.T) {
 		pass(time.Second)
 		fill(t, b, other.Queue, 1)
 		pass(time.Second)
-		one.stop()
+		one.Stop()
 		pass(2 * time.Minute)
-		two.stopped(t)
+		two.Stopped(t)
 		left(t, b, other.DeadLetterQueue)
 		if done.Load() != 1 {
 			t.Errorf("%d handled", done.Load())

@@ -50,12 +50,12 @@ func TestBreakerPausesInsteadOfBurningRetries(t *testing.T) {
 		}))
 		r := run(t, l, consumer.Config{Queue: w.Queue, Workers: 4, Prefetch: 40, Handler: h, Control: &control})
 		var open *breaker.OpenError
-		if h := r.becomes(t, consumer.Paused); !errors.As(h.Err, &open) || open.Name != "warehouse" || !errors.Is(h.Err, errWhy) {
+		if h := r.Becomes(t, consumer.Paused); !errors.As(h.Err, &open) || open.Name != "warehouse" || !errors.Is(h.Err, errWhy) {
 			t.Errorf("told %v", h.Err)
 		}
 		drained(t, b, w.Queue)
 		eventually(t, "all are handled", func() bool { return c.distinct() == n })
-		r.stopped(t)
+		r.Stopped(t)
 		c.once(t, n)
 		left(t, b, w.DeadLetterQueue)
 		// Ten when it opens (6 in a row, and who ran then), then one for each
@@ -117,7 +117,7 @@ func TestHalfOpen(t *testing.T) {
 		}
 		malformed.Store(false)
 		drained(t, b, w.Queue)
-		r.stopped(t)
+		r.Stopped(t)
 		if got := len(ids(b.Messages("/", w.DeadLetterQueue))); got < 10 || got > 12 || c.distinct() != 30-got {
 			t.Errorf("%d buried, %d handled", got, c.distinct())
 		}
@@ -185,7 +185,7 @@ func TestDrainWhileHalfOpen(t *testing.T) {
 		}), Control: &control})
 		pass(65 * time.Second)
 		began := time.Now()
-		r.stopped(t)
+		r.Stopped(t)
 		if took := time.Since(began); took > 4*time.Second {
 			t.Errorf("the drain took %v", took)
 		}

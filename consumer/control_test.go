@@ -17,6 +17,7 @@ import (
 	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/consumer/ratelimit"
+	"github.com/hareline/hareline/internal/bubble"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/topology"
@@ -55,11 +56,11 @@ func TestHoldKeepsWhatWasDelivered(t *testing.T) {
 			<-time.After(10 * time.Second)
 			return nil
 		}})
-		if h := r.becomes(t, consumer.Paused); !errors.Is(h.Err, errWhy) {
+		if h := r.Becomes(t, consumer.Paused); !errors.Is(h.Err, errWhy) {
 			t.Errorf("told %v", h.Err)
 		}
 		release()
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Consuming)
 		for range 10 {
 			pass(15 * time.Second)
 			release, other := control.Hold(nil), control.Hold(errWhy)
@@ -74,12 +75,12 @@ func TestHoldKeepsWhatWasDelivered(t *testing.T) {
 			other()
 		}
 		drained(t, b, "q")
-		r.stopped(t)
+		r.Stopped(t)
 		c.once(t, 40)
 		if got := requeued(b); len(got) > 0 {
 			t.Errorf("given back: %v", got)
 		}
-		if told := r.told(); told[consumer.Paused] != 10 || told[consumer.Consuming] != 10 {
+		if told := r.Told(); told[consumer.Paused] != 10 || told[consumer.Consuming] != 10 {
 			t.Errorf("told %v", told)
 		}
 	})
@@ -100,7 +101,7 @@ func TestALongHoldEndsTheSubscription(t *testing.T) {
 			<-time.After(time.Second)
 			return nil
 		}})
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Consuming)
 		release := control.Hold(errWhy)
 		pass(14 * time.Minute)
 		if got := unacked(b, "q"); got < 9 {
@@ -115,12 +116,12 @@ func TestALongHoldEndsTheSubscription(t *testing.T) {
 		pass(30 * time.Minute)
 		release()
 		drained(t, b, "q")
-		r.stopped(t)
+		r.Stopped(t)
 		c.once(t, 20)
 		if got := timedOut(b); len(got) > 0 {
 			t.Errorf("the broker took it back: %v", got)
 		}
-		if told := r.told(); told[consumer.Paused] != 1 || told[consumer.Disconnected] != 0 {
+		if told := r.Told(); told[consumer.Paused] != 1 || told[consumer.Disconnected] != 0 {
 			t.Errorf("told %v", told)
 		}
 	})
@@ -147,7 +148,7 @@ func TestAHoldDoesNotShrinkThePrefetch(t *testing.T) {
 		if now := b.Consumers("/"); len(now) != 1 || now[0].Prefetch != 10 {
 			t.Errorf("in the end: %+v", now)
 		}
-		r.stopped(t)
+		r.Stopped(t)
 		if got := timedOut(b); len(got) > 0 {
 			t.Errorf("the broker took it back: %v", got)
 		}
@@ -161,7 +162,7 @@ func TestAPauseIsNoRefusal(t *testing.T) {
 		declare(t, b, "q", quorum)
 		var control consumer.Control
 		r := run(t, l, consumer.Config{Queue: "q", Control: &control, Handler: func(context.Context, amqp.Delivery) error { return nil }})
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Consuming)
 		inject(t, b, amqptest.Fault{Do: amqptest.DeleteQueue, Queue: "q"})
 		pass(30 * time.Second)
 		resume := control.Pause(nil)
@@ -169,8 +170,8 @@ func TestAPauseIsNoRefusal(t *testing.T) {
 		resume()
 		pass(30 * time.Second) // of GiveUpAfter, 2 min
 		declare(t, b, "q", quorum)
-		r.becomes(t, consumer.Consuming)
-		r.stopped(t)
+		r.Becomes(t, consumer.Consuming)
+		r.Stopped(t)
 	})
 }
 
@@ -201,9 +202,9 @@ func TestPauseGivesBack(t *testing.T) {
 				pass(time.Minute)
 				resume()
 				drained(t, b, "q")
-				r.stopped(t)
+				r.Stopped(t)
 				c.once(t, 20)
-				if told := r.told(); told[consumer.Paused] != 1 || told[consumer.Consuming] != 2 {
+				if told := r.Told(); told[consumer.Paused] != 1 || told[consumer.Consuming] != 2 {
 					t.Errorf("told %v", told)
 				}
 			})
@@ -216,15 +217,15 @@ func TestPauseOfSeveralAndTheirEnd(t *testing.T) {
 	on40(t, func(t *testing.T, b *amqptest.Broker) {
 		l := open(t, b, link.Config{})
 		var control consumer.Control
-		var all []*running
+		var all []*bubble.Consumer
 		for _, q := range []string{"a", "b"} {
 			declare(t, b, q, quorum)
 			all = append(all, run(t, l, consumer.Config{Queue: q, Control: &control, Handler: func(context.Context, amqp.Delivery) error { return nil }}))
-			all[len(all)-1].becomes(t, consumer.Consuming)
+			all[len(all)-1].Becomes(t, consumer.Consuming)
 		}
 		control.Pause(nil)
 		for _, r := range all {
-			if h := r.becomes(t, consumer.Paused); h.Err == nil {
+			if h := r.Becomes(t, consumer.Paused); h.Err == nil {
 				t.Error("paused without a reason")
 			}
 		}
@@ -234,7 +235,7 @@ func TestPauseOfSeveralAndTheirEnd(t *testing.T) {
 		}
 		began := time.Now()
 		for _, r := range all {
-			r.stopped(t)
+			r.Stopped(t)
 		}
 		if took := time.Since(began); took > 0 {
 			t.Errorf("the drain of nothing took %v", took)
@@ -267,7 +268,7 @@ func TestPrefetchAtRunTime(t *testing.T) {
 			}
 		}
 		drained(t, b, "q")
-		r.stopped(t)
+		r.Stopped(t)
 		c.once(t, 200)
 		for _, bad := range []int{-1, 0, 65536} {
 			var wrong *consumer.ConfigError
@@ -287,7 +288,7 @@ func TestControlOfASingleActiveConsumer(t *testing.T) {
 		fill(t, b, "sac", 60)
 		var mu sync.Mutex
 		var order, by []string
-		start := func(name string, control *consumer.Control) *running {
+		start := func(name string, control *consumer.Control) *bubble.Consumer {
 			return run(t, l, consumer.Config{Queue: "sac", Prefetch: 7, Control: control, Handler: func(_ context.Context, d amqp.Delivery) error {
 				mu.Lock()
 				order, by = append(order, d.MessageId), append(by, name)
@@ -298,7 +299,7 @@ func TestControlOfASingleActiveConsumer(t *testing.T) {
 		}
 		var first, second consumer.Control
 		a := start("a", &first)
-		a.becomes(t, consumer.Consuming)
+		a.Becomes(t, consumer.Consuming)
 		z := start("z", &second)
 		pass(5500 * time.Millisecond)
 		release := first.Hold(nil)
@@ -328,8 +329,8 @@ func TestControlOfASingleActiveConsumer(t *testing.T) {
 		mu.Unlock()
 		resume()
 		drained(t, b, "sac")
-		a.stopped(t)
-		z.stopped(t)
+		a.Stopped(t)
+		z.Stopped(t)
 		if !slices.Equal(order, numbers(0, 60)) {
 			t.Errorf("handled in the order %v", order)
 		}
@@ -365,7 +366,7 @@ func TestPostponed(t *testing.T) {
 					t.Errorf("%d handled, %d unacked", c.distinct(), unacked(b, w.Queue))
 				}
 				drained(t, b, w.Queue)
-				r.stopped(t)
+				r.Stopped(t)
 				c.once(t, 10)
 				left(t, b, w.DeadLetterQueue)
 				if got := asked.all()["3"]; got != 101 {
@@ -395,7 +396,7 @@ func TestPostponedForEver(t *testing.T) {
 		if got := requeued(b); len(got) != 3 {
 			t.Errorf("given back after 2 minutes: %v", got)
 		}
-		r.stopped(t)
+		r.Stopped(t)
 		ready := ids(b.Messages("/", "q"))
 		if slices.Sort(ready); !slices.Equal(ready, numbers(0, 3)) {
 			t.Errorf("in the queue: %v", ready)
@@ -414,12 +415,12 @@ func TestAPausedConsumerNoticesAClosedLink(t *testing.T) {
 		var control consumer.Control
 		defer control.Pause(nil)()
 		r := run(t, l, consumer.Config{Queue: "q", Control: &control, Handler: func(context.Context, amqp.Delivery) error { return nil }})
-		r.becomes(t, consumer.Paused)
+		r.Becomes(t, consumer.Paused)
 		if err := l.Close(soon(t)); err != nil {
 			t.Fatal(err)
 		}
 		select {
-		case err := <-r.result:
+		case err := <-r.Result:
 			if !errors.Is(err, link.ErrClosed) {
 				t.Errorf("Run: %v", err)
 			}
@@ -440,21 +441,21 @@ func TestHealthOfHoldsAroundAPauseForCopies(t *testing.T) {
 		r := run(t, l, consumer.Config{Queue: "q", Control: &control, Handler: func(context.Context, amqp.Delivery) error {
 			return until{&stored}
 		}})
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Consuming)
 		fill(t, b, "q", 1)
-		r.becomes(t, consumer.Paused)
+		r.Becomes(t, consumer.Paused)
 		release := control.Hold(errWhy)
-		r.becomes(t, consumer.Paused)
+		r.Becomes(t, consumer.Paused)
 		release()
 		synctest.Wait()
 		stored.Store(true)
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Consuming)
 		defer control.Hold(errWhy)()
 		synctest.Wait()
-		if told := r.told(); told[consumer.Paused] != 1 {
+		if told := r.Told(); told[consumer.Paused] != 1 {
 			t.Errorf("told %v of the second hold", told)
 		}
-		r.stopped(t)
+		r.Stopped(t)
 	})
 }
 
@@ -495,7 +496,7 @@ func TestSetPrefetchAgain(t *testing.T) {
 		if got := b.Consumers("/"); len(got) != 1 || got[0].Prefetch != 20 {
 			t.Errorf("not set anew: %+v", got)
 		}
-		r.stopped(t)
+		r.Stopped(t)
 	})
 }
 
@@ -528,7 +529,7 @@ func TestAHoldIsForThoseWhoWaitInMiddleware(t *testing.T) {
 				}
 				release()
 				pass(5 * time.Minute)
-				r.stopped(t)
+				r.Stopped(t)
 				c.once(t, 3)
 				if got := requeued(b); len(got) > 0 {
 					t.Errorf("given back: %v", got)

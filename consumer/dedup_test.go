@@ -65,7 +65,7 @@ func TestDedupLetsRetriesAndReplaysPass(t *testing.T) {
 				eventually(t, "the replay is handled", func() bool { return c.all()["2"] == 5 })
 				fill(t, b, w.Queue, 5) // the publisher repeats itself
 				drained(t, b, w.Queue)
-				r.stopped(t)
+				r.Stopped(t)
 				for id, want := range map[string]int{"0": 1, "1": 1, "2": 5, "3": 1, "4": 1} {
 					if got := c.all()[id]; got != want {
 						t.Errorf("message %s was handled %d times, want %d", id, got, want)
@@ -104,7 +104,7 @@ func TestDedupOfTwoLiveCopies(t *testing.T) {
 					t.Errorf("%d unacked while the first is handled", got)
 				}
 				drained(t, b, w.Queue)
-				r.stopped(t)
+				r.Stopped(t)
 				want, letters := 1, []string(nil)
 				if fails {
 					want, letters = 2, []string{"0"}
@@ -140,7 +140,7 @@ func TestDedupOfALostAck(t *testing.T) {
 		wait(t, handled, "the fifth")
 		b.CutConnections()
 		drained(t, b, "q")
-		r.stopped(t)
+		r.Stopped(t)
 		c.once(t, 10)
 	})
 }
@@ -192,7 +192,7 @@ func TestDedupOfForwardedMessages(t *testing.T) {
 		r := run(t, l, consumer.Config{Queue: w.Queue, Workers: 2, Handler: h})
 		pass(time.Minute)
 		drained(t, b, w.Queue)
-		r.stopped(t)
+		r.Stopped(t)
 		left(t, b, "next", "0")
 		if got := c.all()["0"]; got != 2 {
 			t.Errorf("handled %d times", got)
@@ -236,7 +236,7 @@ func storeFails(t *testing.T, pass0 bool) {
 		}
 		down.Store(false)
 		drained(t, b, w.Queue)
-		r.stopped(t)
+		r.Stopped(t)
 		c.once(t, 3)
 		left(t, b, w.DeadLetterQueue)
 	})

@@ -34,7 +34,7 @@ func TestDrain(t *testing.T) {
 				}})
 				pass(time.Second)
 				began := time.Now()
-				r.stopped(t)
+				r.Stopped(t)
 				if took := time.Since(began); took != 9*time.Second {
 					t.Errorf("the drain took %v, the handlers 9 s", took)
 				}
@@ -70,14 +70,14 @@ func TestHandOverKeepsTheOrder(t *testing.T) {
 			return nil
 		}
 		first := run(t, l, consumer.Config{Queue: "sac", Prefetch: 7, Handler: handler})
-		first.becomes(t, consumer.Consuming)
+		first.Becomes(t, consumer.Consuming)
 		second := run(t, l, consumer.Config{Queue: "sac", Prefetch: 7, Handler: handler})
 		pass(5500 * time.Millisecond)
-		first.stopped(t)
+		first.Stopped(t)
 		pass(5 * time.Second)
 		b.Restart() // the second one loses its session with one handler at work
 		eventually(t, "all are acked", func() bool { q, _ := b.Queue("/", "sac"); return q.Ready+q.Unacked == 0 })
-		second.stopped(t)
+		second.Stopped(t)
 		mu.Lock()
 		defer mu.Unlock()
 		if got := slices.Compact(order); !slices.Equal(got, numbers(0, 30)) {
@@ -101,7 +101,7 @@ func TestShutdownIsNoVerdict(t *testing.T) {
 		}})
 		pass(time.Second)
 		began := time.Now()
-		r.stopped(t)
+		r.Stopped(t)
 		if took := time.Since(began); took != time.Minute {
 			t.Errorf("the drain took %v, DrainTimeout is a minute", took)
 		}
@@ -133,9 +133,9 @@ func TestDrainTellsWhoIsStuck(t *testing.T) {
 		})
 		pass(time.Second)
 		began := time.Now()
-		r.stop()
+		r.Stop()
 		var stuck *consumer.DrainError
-		if err := r.wait(t); !errors.As(err, &stuck) || stuck.Running != 2 {
+		if err := r.Wait(t); !errors.As(err, &stuck) || stuck.Running != 2 {
 			t.Errorf("error %v", err)
 		}
 		if took := time.Since(began); took > 10*time.Second {
@@ -175,10 +175,10 @@ func TestALostLinkDoesNotProlongTheDrain(t *testing.T) {
 				mu.Lock()
 				began = time.Now()
 				mu.Unlock()
-				r.stop()
+				r.Stop()
 				pass(7500 * time.Millisecond)
 				lose(b)
-				if err := r.wait(t); err != nil {
+				if err := r.Wait(t); err != nil {
 					t.Error(err)
 				}
 				if len(ended) != 1 || ended[0] != 10*time.Second {
@@ -197,15 +197,15 @@ func TestStopOfAnIdleConsumer(t *testing.T) {
 		declare(t, b, "q", quorum)
 		idle := consumer.Config{Queue: "q", Handler: func(context.Context, amqp.Delivery) error { return nil }}
 		connected := run(t, l, idle)
-		connected.becomes(t, consumer.Consuming)
+		connected.Becomes(t, consumer.Consuming)
 		began := time.Now()
-		connected.stopped(t)
+		connected.Stopped(t)
 		lost := run(t, l, idle)
-		lost.becomes(t, consumer.Consuming)
+		lost.Becomes(t, consumer.Consuming)
 		inject(t, b, amqptest.Fault{Do: amqptest.RefuseConnection, Times: -1})
 		b.CutConnections()
-		lost.becomes(t, consumer.Disconnected)
-		lost.stopped(t)
+		lost.Becomes(t, consumer.Disconnected)
+		lost.Stopped(t)
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("both stopped after %v", took)
 		}

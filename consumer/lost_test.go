@@ -72,7 +72,7 @@ func TestLateResultMeetsItsTagAgain(t *testing.T) {
 				}
 				close(releaseB)
 				wait(t, started, "the third delivery") // by the worker that had B
-				r.stopped(t)
+				r.Stopped(t)
 				var ready []string
 				for _, m := range b.Messages("/", "late") {
 					ready = append(ready, m.MessageID)
@@ -101,7 +101,7 @@ func TestConnectionLostAtAnAck(t *testing.T) {
 					return nil
 				}})
 				eventually(t, "all are acked", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
-				r.stopped(t)
+				r.Stopped(t)
 				for id, n := range c.all() {
 					want := 1
 					if id == "4" {
@@ -132,12 +132,12 @@ func TestQueueDeletedUnderAConsumer(t *testing.T) {
 					handled <- d.MessageId
 					return nil
 				}})
-				r.becomes(t, consumer.Consuming)
+				r.Becomes(t, consumer.Consuming)
 				inject(t, b, amqptest.Fault{Do: amqptest.DeleteQueue, On: on, Queue: "deleted"})
 				if on != amqptest.Now {
 					publish(t, b, "deleted", amqp.Publishing{MessageId: "before"})
 				}
-				if h := r.becomes(t, consumer.Disconnected); h.Err == nil {
+				if h := r.Becomes(t, consumer.Disconnected); h.Err == nil {
 					t.Error("no reason is told")
 				}
 				pass(time.Minute) // GiveUpAfter is longer
@@ -145,7 +145,7 @@ func TestQueueDeletedUnderAConsumer(t *testing.T) {
 				publish(t, b, "deleted", amqp.Publishing{MessageId: "after"})
 				for wait(t, handled, "a delivery of the new queue") != "after" { // the last one of the old queue, if it was handled
 				}
-				r.stopped(t)
+				r.Stopped(t)
 				left(t, b, "deleted")
 			})
 		})
@@ -167,14 +167,14 @@ func TestConsumerCancelledByTheBroker(t *testing.T) {
 			}
 			return nil
 		}})
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Consuming)
 		synctest.Wait()
 		inject(t, b, amqptest.Fault{Do: amqptest.CancelConsumers, Queue: "moved"})
-		r.becomes(t, consumer.Disconnected)
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Disconnected)
+		r.Becomes(t, consumer.Consuming)
 		close(hold)
 		eventually(t, "all are acked", func() bool { q, _ := b.Queue("/", "moved"); return q.Ready+q.Unacked == 0 })
-		r.stopped(t)
+		r.Stopped(t)
 		if c.distinct() != 10 || c.all()["0"] != 2 {
 			t.Errorf("handled: %v", c.all())
 		}
@@ -216,12 +216,12 @@ func TestClosedWithACode(t *testing.T) {
 					close(hold)
 					var lost *link.ClosedError
 					var said *amqp.Error
-					h := r.becomes(t, consumer.Disconnected)
+					h := r.Becomes(t, consumer.Disconnected)
 					if !errors.As(h.Err, &lost) || !errors.As(h.Err, &said) || said.Code != int(how.code) {
 						t.Errorf("told: %v", h.Err)
 					}
 					eventually(t, "all are acked", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
-					r.stopped(t)
+					r.Stopped(t)
 					for id, n := range c.all() {
 						if id < "5" && n != 1 {
 							t.Errorf("message %s was handled %d times, though acked before", id, n)
@@ -254,7 +254,7 @@ func TestConnectionsRefusedForAWhile(t *testing.T) {
 		synctest.Wait()
 		away := inject(t, b, amqptest.Fault{Do: amqptest.RefuseConnection, Times: -1})
 		b.CutConnections()
-		r.becomes(t, consumer.Disconnected)
+		r.Becomes(t, consumer.Disconnected)
 		pass(10 * time.Minute)
 		if n := away.Hits(); n < 20 || n > 400 {
 			t.Errorf("%d attempts to connect in 10 minutes", n)
@@ -269,7 +269,7 @@ func TestConnectionsRefusedForAWhile(t *testing.T) {
 		if logins.Hits() != 2 {
 			t.Errorf("%d logins refused", logins.Hits())
 		}
-		r.stopped(t)
+		r.Stopped(t)
 		left(t, b, "q")
 	})
 }
@@ -292,7 +292,7 @@ func TestRestartOfTheBroker(t *testing.T) {
 			b.Restart()
 		}
 		eventually(t, "all are acked", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
-		r.stopped(t)
+		r.Stopped(t)
 		twice := 0
 		for _, n := range c.all() {
 			twice += n - 1
@@ -310,7 +310,7 @@ func TestMissingQueueIsTold(t *testing.T) {
 		l := open(t, b, link.Config{})
 		nothing := func(context.Context, amqp.Delivery) error { return nil }
 		began := time.Now()
-		err := run(t, l, consumer.Config{Queue: "never", Handler: nothing}).wait(t)
+		err := run(t, l, consumer.Config{Queue: "never", Handler: nothing}).Wait(t)
 		var refused *consumer.SubscribeError
 		var reason *amqp.Error
 		if !errors.As(err, &refused) || !errors.As(err, &reason) || reason.Code != amqp.NotFound || !strings.Contains(err.Error(), "never") {
@@ -321,10 +321,10 @@ func TestMissingQueueIsTold(t *testing.T) {
 		}
 		declare(t, b, "gone", quorum)
 		r := run(t, l, consumer.Config{Queue: "gone", Handler: nothing, GiveUpAfter: time.Minute})
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Consuming)
 		began = time.Now()
 		inject(t, b, amqptest.Fault{Do: amqptest.DeleteQueue, Queue: "gone"})
-		if err := r.wait(t); !errors.As(err, &refused) {
+		if err := r.Wait(t); !errors.As(err, &refused) {
 			t.Errorf("error %v", err)
 		}
 		if took := time.Since(began); took < time.Minute || took > 70*time.Second {
@@ -340,12 +340,12 @@ func TestExclusiveConsumerElsewhere(t *testing.T) {
 		declare(t, b, "mine", classic)
 		nothing := func(context.Context, amqp.Delivery) error { return nil }
 		first := run(t, l, consumer.Config{Queue: "mine", Handler: nothing, Exclusive: true})
-		first.becomes(t, consumer.Consuming)
+		first.Becomes(t, consumer.Consuming)
 		var refused *consumer.SubscribeError
-		if err := run(t, l, consumer.Config{Queue: "mine", Handler: nothing}).wait(t); !errors.As(err, &refused) {
+		if err := run(t, l, consumer.Config{Queue: "mine", Handler: nothing}).Wait(t); !errors.As(err, &refused) {
 			t.Errorf("error %v", err)
 		}
-		first.stopped(t)
+		first.Stopped(t)
 	})
 }
 
@@ -355,11 +355,11 @@ func TestLinkClosedUnderAConsumer(t *testing.T) {
 		l := open(t, b, link.Config{})
 		declare(t, b, "q", quorum)
 		r := run(t, l, consumer.Config{Queue: "q", Handler: func(context.Context, amqp.Delivery) error { return nil }})
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Consuming)
 		if err := l.Close(soon(t)); err != nil {
 			t.Error(err)
 		}
-		if err := r.wait(t); !errors.Is(err, link.ErrClosed) {
+		if err := r.Wait(t); !errors.Is(err, link.ErrClosed) {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/dlq"
+	"github.com/hareline/hareline/internal/bubble"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/topology"
@@ -42,7 +43,7 @@ func TestPrefetchShrinksBeforeTheConsumerTimeout(t *testing.T) {
 					t.Errorf("after 20 minutes: %+v, want a prefetch of 16", now)
 				}
 				eventually(t, "all are acked", func() bool { q, _ := b.Queue("/", "slow"); return q.Ready+q.Unacked == 0 })
-				r.stopped(t)
+				r.Stopped(t)
 				c.once(t, 40)
 				if broken := brokenChannels(b); len(broken) > 0 {
 					t.Errorf("the broker ended sessions: %v", broken)
@@ -53,7 +54,7 @@ func TestPrefetchShrinksBeforeTheConsumerTimeout(t *testing.T) {
 				if got := b.Trace(timedOut); len(got) > 0 {
 					t.Errorf("the broker took deliveries back: %v", got)
 				}
-				if told := r.told(); told[consumer.Consuming] < 2 {
+				if told := r.Told(); told[consumer.Consuming] < 2 {
 					t.Errorf("told: %v", told)
 				}
 			})
@@ -78,7 +79,7 @@ func TestHandlerBeyondTheConsumerTimeout(t *testing.T) {
 		}})
 		eventually(t, "all are acked", func() bool { q, _ := b.Queue("/", "slow"); return q.Ready+q.Unacked == 0 })
 		pass(time.Hour)
-		r.stopped(t)
+		r.Stopped(t)
 		want := map[string]int{}
 		for _, id := range numbers(0, 10) {
 			want[id] = 1
@@ -87,7 +88,7 @@ func TestHandlerBeyondTheConsumerTimeout(t *testing.T) {
 		if got := c.all(); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("handled: %v", got)
 		}
-		if told := r.told(); told[consumer.Disconnected] == 0 {
+		if told := r.Told(); told[consumer.Disconnected] == 0 {
 			t.Errorf("told: %v", told)
 		}
 	})
@@ -108,16 +109,7 @@ func work(t *testing.T, l *link.Link, cfg topology.WorkConfig) (topology.Work, *
 	if err := topology.Declare(soon(t), l, w.Topology); err != nil {
 		t.Fatal(err)
 	}
-	copies, err := confirm.Open(soon(t), l, confirm.Config{Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		_ = copies.Close(ctx)
-	})
-	return w, copies
+	return w, bubble.Publisher(t, l, confirm.Config{})
 }
 
 // F 2: a message that the Go client cannot read kills each session before its
@@ -139,7 +131,7 @@ func TestAnUnreadableMessageBuriesNobodyElse(t *testing.T) {
 			return nil
 		})})
 		eventually(t, "the queue is empty", func() bool { q, _ := b.Queue("/", w.Queue); return q.Ready+q.Unacked == 0 })
-		r.stopped(t)
+		r.Stopped(t)
 		if c.distinct() != 40 {
 			t.Errorf("%d of 40 good messages handled", c.distinct())
 		}
@@ -168,13 +160,13 @@ func TestALongPauseBuriesNobody(t *testing.T) {
 		})
 		r := run(t, l, consumer.Config{Queue: w.Queue, Handler: h, ConsumerTimeout: 2 * time.Minute})
 		eventually(t, "a handler for each", func() bool { return c.distinct() == n }) // in n sessions, more than the limit
-		r.stopped(t)
+		r.Stopped(t)
 		ready := ids(b.Messages("/", w.Queue))
 		if slices.Sort(ready); len(ready) != n {
 			t.Errorf("in the queue: %v", ready)
 		}
 		left(t, b, w.DeadLetterQueue)
-		if told := r.told(); told[consumer.Paused] == 0 {
+		if told := r.Told(); told[consumer.Paused] == 0 {
 			t.Errorf("told: %v", told)
 		}
 	})
@@ -204,8 +196,8 @@ func TestAStuckHandlerStopsNobodyElse(t *testing.T) {
 		if c.distinct() != 300 {
 			t.Errorf("%d of 300 handled", c.distinct())
 		}
-		r.stop()
-		if err := r.wait(t); err != nil {
+		r.Stop()
+		if err := r.Wait(t); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()

@@ -13,6 +13,7 @@ import (
 	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/consumer/ratelimit"
+	"github.com/hareline/hareline/internal/bubble"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/topology"
@@ -36,7 +37,7 @@ func TestRateLimit(t *testing.T) {
 		}
 		limiter.SetLimit(rate.Inf)
 		drained(t, b, w.Queue)
-		r.stopped(t)
+		r.Stopped(t)
 		c.once(t, 60)
 		left(t, b, w.DeadLetterQueue)
 		if got := timedOut(b); len(got) > 0 {
@@ -71,7 +72,7 @@ func TestRateLimitByKey(t *testing.T) {
 			t.Errorf("%d after ten seconds", got)
 		}
 		drained(t, b, w.Queue)
-		r.stopped(t)
+		r.Stopped(t)
 		c.once(t, 40)
 		left(t, b, w.DeadLetterQueue)
 	})
@@ -88,7 +89,7 @@ func TestRateLimitAtTheDrain(t *testing.T) {
 		r := run(t, l, consumer.Config{Queue: "q", Workers: 2, Handler: h})
 		pass(time.Minute)
 		began := time.Now()
-		r.stopped(t)
+		r.Stopped(t)
 		if took := time.Since(began); took != 0 {
 			t.Errorf("the drain took %v", took)
 		}
@@ -109,7 +110,7 @@ func TestRateLimitOfNothing(t *testing.T) {
 			chain(copies, w, retry.Policy{}, func(context.Context, amqp.Delivery) error { return nil })))
 		r := run(t, l, consumer.Config{Queue: w.Queue, Handler: h})
 		pass(time.Minute)
-		r.stopped(t)
+		r.Stopped(t)
 		left(t, b, w.Queue, numbers(0, 3)...)
 		left(t, b, w.DeadLetterQueue)
 	})
@@ -122,7 +123,7 @@ func TestConcurrency(t *testing.T) {
 		var at, peak atomic.Int32
 		var c calls
 		three := consumer.Concurrency(3)
-		var all []*running
+		var all []*bubble.Consumer
 		for _, q := range []string{"a", "b"} {
 			declare(t, b, q, quorum)
 			fill(t, b, q, 20)
@@ -141,7 +142,7 @@ func TestConcurrency(t *testing.T) {
 		pass(500 * time.Millisecond)
 		began := time.Now()
 		for _, r := range all {
-			r.stopped(t)
+			r.Stopped(t)
 		}
 		if took := time.Since(began); took != 500*time.Millisecond {
 			t.Errorf("the drain took %v, those at work half a second", took)
@@ -202,7 +203,7 @@ func TestANewRateIsForThoseWhoWaitToo(t *testing.T) {
 					if got := c.distinct(); got != 10 {
 						t.Errorf("%d at the new one", got)
 					}
-					r.stopped(t)
+					r.Stopped(t)
 				})
 			})
 		}
@@ -229,7 +230,7 @@ func TestRateLimitByReachesItsRate(t *testing.T) {
 				if got := float64(c.distinct()); got < 0.8*want || got > want+2 {
 					t.Errorf("%v in %v, want about %v", got, tc.d, want)
 				}
-				r.stopped(t)
+				r.Stopped(t)
 			})
 		})
 	}

@@ -38,7 +38,7 @@ func TestGiveBacksAmongAcks(t *testing.T) {
 					return nil
 				}})
 				eventually(t, "all are acked", func() bool { q, _ := b.Queue("/", "mixed"); return q.Ready+q.Unacked == 0 })
-				r.stopped(t)
+				r.Stopped(t)
 				for id, got := range c.all() {
 					if want := 1 + strings.Count(id[len(id)-1:], "3"); got != want {
 						t.Errorf("message %s was handled %d times, want %d: its ack was undone", id, got, want)
@@ -67,7 +67,7 @@ func TestGiveBacksDoNotSpin(t *testing.T) {
 			return nil
 		}})
 		eventually(t, "it is acked", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
-		r.stopped(t)
+		r.Stopped(t)
 		for i := range 12 {
 			longest := 100 * time.Millisecond << i
 			if i >= 8 {
@@ -112,7 +112,7 @@ func TestAcksStopAtTheUnfinished(t *testing.T) {
 		if len(acks) > 25 {
 			t.Errorf("the acks of %d messages came at %d moments", n-1, len(acks))
 		}
-		r.stopped(t)
+		r.Stopped(t)
 		left(t, b, "q", stuck)
 		c.once(t, n)
 	})
@@ -135,7 +135,7 @@ func TestAcksGoOnUnderAnAlarm(t *testing.T) {
 		if n := len(b.Trace(amqptest.OfKind(amqptest.EventAlarmCleared))); n != 0 {
 			t.Error("the alarm is over: this tests nothing")
 		}
-		r.stopped(t)
+		r.Stopped(t)
 	})
 }
 
@@ -162,8 +162,8 @@ func TestBrokerThatDoesNotRead(t *testing.T) {
 		}
 		eventually(t, "all are acked", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
 		c.once(t, 100)
-		r.stopped(t)
-		if n := r.told(); n[consumer.Disconnected] != 0 {
+		r.Stopped(t)
+		if n := r.Told(); n[consumer.Disconnected] != 0 {
 			t.Errorf("told: %v", n)
 		}
 	})
@@ -181,7 +181,7 @@ func TestBrokerThatNeverReadsAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		r.stopped(t)
+		r.Stopped(t)
 		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("Run returned after %v", took)
 		}
@@ -203,12 +203,12 @@ func TestPanicsOutsideRecover(t *testing.T) {
 			return nil
 		}})
 		var panicked *consumer.PanicError
-		if h := r.becomes(t, consumer.Panicking); !errors.As(h.Err, &panicked) || panicked.Value != "boom" {
+		if h := r.Becomes(t, consumer.Panicking); !errors.As(h.Err, &panicked) || panicked.Value != "boom" {
 			t.Errorf("told: %v", h.Err)
 		}
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Consuming)
 		eventually(t, "all are acked", func() bool { q, _ := b.Queue("/", "panics"); return q.Ready+q.Unacked == 0 })
-		r.stopped(t)
+		r.Stopped(t)
 		if got := c.all(); got["0"] != 3 || got["1"] != 3 || got["2"] != 3 {
 			t.Errorf("handled: %v", got)
 		}
@@ -229,7 +229,7 @@ func TestHandlerThatEndsItsGoroutine(t *testing.T) {
 			return nil
 		}})
 		eventually(t, "all are acked", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
-		r.stopped(t)
+		r.Stopped(t)
 	})
 }
 

@@ -90,7 +90,7 @@ func TestSettlements(t *testing.T) {
 		}
 		close(copied.done)
 		eventually(t, "the last is settled", func() bool { q, _ := b.Queue("/", "q"); return q.Unacked == 0 })
-		r.stopped(t)
+		r.Stopped(t)
 		want = slices.Insert(want, 4, `3: "ack" <nil>`)
 		if got := told.told(); !slices.Equal(got, want) {
 			t.Errorf("told %q, want %q", got, want)
@@ -116,7 +116,7 @@ func TestSettlementOfALostSession(t *testing.T) {
 		synctest.Wait()
 		b.CloseConnections("operator")
 		eventually(t, "it is settled at last", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
-		r.stopped(t)
+		r.Stopped(t)
 		if got, want := told.told(), []string{`0: "" <nil>`, `0: "ack" <nil>`}; !slices.Equal(got, want) {
 			t.Errorf("told %q, want %q", got, want)
 		}

@@ -57,7 +57,7 @@ func TestSubscription(t *testing.T) {
 		}})
 		first := wait(t, subs, "the first message")
 		first.Report("strange", nil)
-		r.becomes(t, "strange")
+		r.Becomes(t, "strange")
 		first.Replace()
 		first.Replace()
 		wait(t, first.Stopping(), "the replacement")
@@ -66,6 +66,6 @@ func TestSubscription(t *testing.T) {
 		if second := wait(t, subs, "the second message"); second == first {
 			t.Error("the session was not replaced")
 		}
-		r.stopped(t)
+		r.Stopped(t)
 	})
 }

@@ -65,7 +65,7 @@ func TestDeadLetterQueueBroken(t *testing.T) {
 						},
 						dlq.Middleware(copies, w, dlq.Config{Logger: quiet}),
 						retry.Middleware(copies, w, retry.Policy{Logger: quiet}))})
-					r.becomes(t, consumer.Paused)
+					r.Becomes(t, consumer.Paused)
 					synctest.Wait()
 					paused := calls.Load()
 					pass(10 * time.Minute)
@@ -73,9 +73,9 @@ func TestDeadLetterQueueBroken(t *testing.T) {
 						t.Errorf("%d handlers ran before the pause, %d in it", paused, now-paused)
 					}
 					mend()
-					r.becomes(t, consumer.Consuming)
+					r.Becomes(t, consumer.Consuming)
 					eventually(t, "the work queue is empty", func() bool { q, _ := b.Queue("/", w.Queue); return q.Ready+q.Unacked == 0 })
-					r.stopped(t)
+					r.Stopped(t)
 					complete(t, b, w.DeadLetterQueue, numbers(0, n))
 					for id, s := range stories(t, b, w.DeadLetterQueue) {
 						if s.DeadReason != story.ReasonMalformed || s.OriginQueue != w.Queue {
@@ -131,7 +131,7 @@ func TestShutdownBuriesNothing(t *testing.T) {
 			func(ctx context.Context, _ amqp.Delivery) error { <-ctx.Done(); return errors.New("gave up") },
 			dlq.Middleware(copies, w, dlq.Config{Logger: quiet}))})
 		pass(time.Second)
-		r.stopped(t)
+		r.Stopped(t)
 		if got := ids(b, w.Queue); !slices.Equal(got, numbers(0, 8)) {
 			t.Errorf("in the queue: %v", got)
 		}
@@ -156,7 +156,7 @@ func TestDeliveryLimitMakesALetter(t *testing.T) {
 			return nil
 		}})
 		eventually(t, "the letter is there", func() bool { q, _ := b.Queue("/", w.DeadLetterQueue); return q.Ready == 1 })
-		r.stopped(t)
+		r.Stopped(t)
 		q := openQueue(l, dlq.QueueConfig{Queue: w.DeadLetterQueue})
 		var got []dlq.Letter
 		if err := q.Look(soon(t), func(letter dlq.Letter) error { got = append(got, letter); return nil }); err != nil {

@@ -2,89 +2,37 @@ package link_test
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/hareline/hareline/amqptest"
+	"github.com/hareline/hareline/internal/bubble"
 	"github.com/hareline/hareline/link"
 )
 
-var quiet = slog.New(slog.DiscardHandler)
+// The words of the tests, see package bubble.
+var (
+	quiet  = bubble.Quiet
+	each   = bubble.EachWith
+	soon   = bubble.Soon
+	after  = bubble.After
+	pass   = bubble.Pass
+	fill   = bubble.Fill
+	open   = bubble.Open
+	inject = bubble.Inject
+	served = bubble.Connected
+)
 
-// each runs a test on a broker of each version, in a bubble: time passes when
-// all wait.
-func each(t *testing.T, cfg amqptest.Config, test func(t *testing.T, b *amqptest.Broker)) {
-	t.Helper()
-	for _, v := range []amqptest.Version{amqptest.V310, amqptest.V40, amqptest.V43} {
-		t.Run(string(v), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				cfg := cfg
-				cfg.Version, cfg.Clock = v, amqptest.Running
-				test(t, cfg.New(t))
-			})
-		})
-	}
-}
-
-// soon ends what hangs. An hour of the bubble is next to nothing.
-func soon(t *testing.T) context.Context { return after(t, time.Hour) }
-
-func after(t *testing.T, d time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), d)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// pass lets d go by, and whatever falls due at its end happen.
-func pass(d time.Duration) {
-	<-time.After(d)
-	synctest.Wait()
-}
+// as is bubble.As.
+func as[E error](t *testing.T, err error) E { t.Helper(); return bubble.As[E](t, err) }
 
 // await waits for the end of something.
 func await(t *testing.T, end <-chan struct{}) {
 	t.Helper()
-	select {
-	case <-end:
-	case <-soon(t).Done():
-		t.Fatal("it has not ended after an hour")
-	}
-}
-
-func fill(b *amqptest.Broker, cfg link.Config) link.Config {
-	if cfg.URLs == nil {
-		cfg.URLs = []string{b.PipeURL()}
-	}
-	if cfg.Dial == nil {
-		cfg.Dial = b.Dial
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = quiet
-	}
-	return cfg
-}
-
-func open(t *testing.T, b *amqptest.Broker, cfg link.Config) *link.Link {
-	t.Helper()
-	l, err := link.Open(soon(t), fill(b, cfg))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(context.Background()); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-	})
-	return l
+	bubble.Wait(t, end, "its end")
 }
 
 func session(t *testing.T, l *link.Link, role link.Role) *link.Session {
@@ -94,25 +42,6 @@ func session(t *testing.T, l *link.Link, role link.Role) *link.Session {
 		t.Fatal(err)
 	}
 	return s
-}
-
-func inject(t *testing.T, b *amqptest.Broker, f amqptest.Fault) *amqptest.Injected {
-	t.Helper()
-	n, err := b.Inject(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-// as is errors.As that fails the test.
-func as[E error](t *testing.T, err error) E {
-	t.Helper()
-	var want E
-	if !errors.As(err, &want) {
-		t.Fatalf("got %v, want a %T", err, want)
-	}
-	return want
 }
 
 // declare declares a queue over a session.
@@ -155,11 +84,6 @@ func statuses(all []link.State) string {
 		text += string(s.Status) + " "
 	}
 	return text
-}
-
-// served counts the connections that clients ever made.
-func served(b *amqptest.Broker) int {
-	return len(b.Trace(amqptest.OfKind(amqptest.EventConnectionOpened)))
 }
 
 // deaf is a connection that hears nothing more once it is told so, as one

@@ -3,80 +3,33 @@ package ordered_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"net"
 	"slices"
 	"sync"
-	"testing"
 	"testing/synctest"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/consumer"
+	"github.com/hareline/hareline/internal/bubble"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/ordered"
 	"github.com/hareline/hareline/topology"
 )
 
+// The words of the tests, see package bubble.
 var (
-	quiet    = slog.New(slog.DiscardHandler)
-	versions = []amqptest.Version{amqptest.V310, amqptest.V40, amqptest.V43}
+	quiet      = bubble.Quiet
+	versions   = bubble.Versions()
+	each       = bubble.Each
+	on40       = bubble.On40
+	soon       = bubble.Soon
+	pass       = bubble.Pass
+	eventually = bubble.Eventually
+	operate    = bubble.Operate
+	ids        = bubble.IDs
 )
-
-// each runs a test on a broker of each version, in a bubble: time passes when
-// all wait.
-func each(t *testing.T, test func(t *testing.T, b *amqptest.Broker)) {
-	t.Helper()
-	for _, v := range versions {
-		t.Run(string(v), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { test(t, amqptest.Config{Version: v, Clock: amqptest.Running}.New(t)) })
-		})
-	}
-}
-
-// on40 is each where the versions do not differ.
-func on40(t *testing.T, test func(t *testing.T, b *amqptest.Broker)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(t, amqptest.Config{Clock: amqptest.Running}.New(t)) })
-}
-
-// tb is what a test and a rapid check have in common.
-type tb interface {
-	Helper()
-	Fatal(args ...any)
-	Fatalf(format string, args ...any)
-	Errorf(format string, args ...any)
-	Cleanup(f func())
-}
-
-// patience ends what hangs, in the bubble's time.
-const patience = 3 * time.Hour
-
-// pass lets d go by, and whatever falls due at its end happen.
-func pass(d time.Duration) {
-	<-time.After(d)
-	synctest.Wait()
-}
-
-func eventually(t tb, what string, reached func() bool) {
-	t.Helper()
-	synctest.Wait()
-	for began := time.Now(); !reached(); pass(10*time.Millisecond + time.Since(began)/20) {
-		if time.Since(began) > patience {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
-
-func soon(t tb) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
 
 // process is what one process has: a link, a publisher for letters, a consumer.
 type process struct {
@@ -90,32 +43,18 @@ type process struct {
 	health []consumer.Health
 }
 
-func open(t tb, b *amqptest.Broker) *link.Link {
-	t.Helper()
-	l, err := link.Open(soon(t), link.Config{URLs: []string{b.PipeURL()}, Dial: b.Dial, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close(soon(t)) })
-	return l
-}
-
 // begin starts a process; it is stopped with the test.
-func begin(t tb, b *amqptest.Broker, cfg ordered.Config) *process {
+func begin(t bubble.TB, b *amqptest.Broker, cfg ordered.Config) *process {
 	t.Helper()
-	p := &process{link: open(t, b), ended: make(chan struct{})}
-	copies, err := confirm.Open(soon(t), p.link, confirm.Config{Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = copies.Close(soon(t)) })
-	cfg.Copies = copies
+	p := &process{link: bubble.Open(t, b, link.Config{}), ended: make(chan struct{})}
+	cfg.Copies = bubble.Publisher(t, p.link, confirm.Config{})
 	cfg.Consumer.Logger, cfg.DeadLetters.Logger, cfg.Retry.Logger = quiet, quiet, quiet
 	cfg.Consumer.OnHealth = func(h consumer.Health) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.health = append(p.health, h)
 	}
+	var err error
 	if p.consumer, err = ordered.New(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +73,7 @@ func begin(t tb, b *amqptest.Broker, cfg ordered.Config) *process {
 }
 
 // stopped stops the process, which must drain in good order.
-func (p *process) stopped(t tb) {
+func (p *process) stopped(t bubble.TB) {
 	t.Helper()
 	p.stop()
 	<-p.ended
@@ -156,37 +95,18 @@ func (p *process) told(status consumer.Status) int {
 	return n
 }
 
-// operate does something over a connection of its own.
-func operate(t tb, b *amqptest.Broker, do func(ch *amqp.Channel) error) {
-	t.Helper()
-	c, err := amqp.DialConfig(b.PipeURL(), amqp.Config{
-		Dial: func(network, addr string) (net.Conn, error) { return b.Dial(context.Background(), network, addr) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	ch, err := c.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := do(ch); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // declare declares partitions with a delivery limit that no test reaches.
-func declare(t tb, b *amqptest.Broker, count int) topology.Partitions {
+func declare(t bubble.TB, b *amqptest.Broker, count int) topology.Partitions {
 	t.Helper()
 	p := topology.PartitionedQueue("orders", topology.PartitionsConfig{Count: count, DeliveryLimit: 10_000})
-	if err := topology.Declare(soon(t), open(t, b), p.Topology); err != nil {
+	if err := topology.Declare(soon(t), bubble.Open(t, b, link.Config{}), p.Topology); err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
 // publish publishes messages, each named by its key and number as in "a1".
-func publish(t tb, b *amqptest.Broker, p topology.Partitions, names ...string) {
+func publish(t bubble.TB, b *amqptest.Broker, p topology.Partitions, names ...string) {
 	t.Helper()
 	var all []amqp.Publishing
 	for _, name := range names {
@@ -195,24 +115,9 @@ func publish(t tb, b *amqptest.Broker, p topology.Partitions, names ...string) {
 	publishAs(t, b, p, all...)
 }
 
-func publishAs(t tb, b *amqptest.Broker, p topology.Partitions, all ...amqp.Publishing) {
+func publishAs(t bubble.TB, b *amqptest.Broker, p topology.Partitions, all ...amqp.Publishing) {
 	t.Helper()
-	operate(t, b, func(ch *amqp.Channel) error {
-		if err := ch.Confirm(false); err != nil {
-			return err
-		}
-		for _, msg := range all {
-			exchange, key := p.Route(keyOf(msg.MessageId))
-			c, err := ch.PublishWithDeferredConfirm(exchange, key, true, false, msg)
-			if err != nil {
-				return err
-			}
-			if !c.Wait() {
-				return fmt.Errorf("message %s was nacked", msg.MessageId)
-			}
-		}
-		return nil
-	})
+	bubble.PublishTo(t, b, func(msg amqp.Publishing) (exchange, key string) { return p.Route(keyOf(msg.MessageId)) }, all...)
 }
 
 func keyOf(name string) string { return name[:1] }
@@ -242,7 +147,7 @@ func (j *journal) of(key string) []string {
 	return out
 }
 
-func (j *journal) is(t tb, key string, want ...string) {
+func (j *journal) is(t bubble.TB, key string, want ...string) {
 	t.Helper()
 	if got := j.of(key); !slices.Equal(got, want) {
 		t.Errorf("key %s: %v, want %v", key, got, want)
@@ -250,7 +155,7 @@ func (j *journal) is(t tb, key string, want ...string) {
 }
 
 // empty waits until nothing is in the partitions.
-func empty(t tb, b *amqptest.Broker, p topology.Partitions) {
+func empty(t bubble.TB, b *amqptest.Broker, p topology.Partitions) {
 	t.Helper()
 	eventually(t, "the partitions are empty", func() bool {
 		for i := range p.Count {
@@ -260,14 +165,6 @@ func empty(t tb, b *amqptest.Broker, p topology.Partitions) {
 		}
 		return true
 	})
-}
-
-func ids(all []amqptest.Message) []string {
-	out := []string{}
-	for _, m := range all {
-		out = append(out, m.MessageID)
-	}
-	return out
 }
 
 // shuffled are events that put messages out of their order (R 8): a cancel by a

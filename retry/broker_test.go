@@ -2,12 +2,8 @@ package retry_test
 
 import (
 	"cmp"
-	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"maps"
-	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -20,127 +16,36 @@ import (
 	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/dlq"
+	"github.com/hareline/hareline/internal/bubble"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/story"
 	"github.com/hareline/hareline/topology"
 )
 
+// The words of the tests, see package bubble.
 var (
-	quiet    = slog.New(slog.DiscardHandler)
-	versions = []amqptest.Version{amqptest.V310, amqptest.V40, amqptest.V43}
-	errNot   = retry.Transient(errors.New("not yet"))
+	quiet      = bubble.Quiet
+	versions   = bubble.Versions()
+	each       = bubble.Each
+	on40       = bubble.On40
+	soon       = bubble.Soon
+	pass       = bubble.Pass
+	eventually = bubble.Eventually
+	open       = bubble.Open
+	operate    = bubble.Operate
+	tryTo      = bubble.Try
+	inject     = bubble.Inject
 )
 
-// each runs a test on a broker of each version, in a bubble: time passes when
-// all wait.
-func each(t *testing.T, test func(t *testing.T, b *amqptest.Broker)) {
-	t.Helper()
-	for _, v := range versions {
-		t.Run(string(v), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { test(t, amqptest.Config{Version: v, Clock: amqptest.Running}.New(t)) })
-		})
-	}
-}
+var errNot = retry.Transient(errors.New("not yet"))
 
-// on40 is each where the versions do not differ.
-func on40(t *testing.T, test func(t *testing.T, b *amqptest.Broker)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(t, amqptest.Config{Clock: amqptest.Running}.New(t)) })
-}
-
-// patience ends what hangs. A few hours of the bubble are next to nothing.
-const patience = 2 * time.Hour
-
-func soon(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// pass lets d go by, and whatever falls due at its end happen.
-func pass(d time.Duration) {
-	<-time.After(d)
-	synctest.Wait()
-}
-
-// eventually waits for a state of the broker. It looks less often as time goes by.
-func eventually(t *testing.T, what string, reached func() bool) {
-	t.Helper()
-	synctest.Wait()
-	for began := time.Now(); !reached(); pass(10*time.Millisecond + time.Since(began)/20) {
-		if time.Since(began) > patience {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
-
-func open(t *testing.T, b *amqptest.Broker, cfg link.Config) *link.Link {
-	t.Helper()
-	if cfg.URLs == nil {
-		cfg.URLs = []string{b.PipeURL()}
-	}
-	cfg.Dial, cfg.Logger = b.Dial, quiet
-	l, err := link.Open(soon(t), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := l.Close(ctx); err != nil {
-			t.Errorf("Link.Close: %v", err)
-		}
-	})
-	return l
-}
-
-// operate does something over a connection of its own.
-func operate(t *testing.T, b *amqptest.Broker, do func(ch *amqp.Channel) error) {
-	t.Helper()
-	if err := tryTo(b, do); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func tryTo(b *amqptest.Broker, do func(ch *amqp.Channel) error) error {
-	c, err := amqp.DialConfig(b.PipeURL(), amqp.Config{
-		Dial:       func(network, addr string) (net.Conn, error) { return b.Dial(context.Background(), network, addr) },
-		Properties: amqp.Table{"connection_name": "operator"},
-	})
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	ch, err := c.Channel()
-	if err != nil {
-		return err
-	}
-	return do(ch)
-}
-
-// publish publishes as another program would, and waits for the confirms.
 func publish(t *testing.T, b *amqptest.Broker, queue string, all ...amqp.Publishing) {
 	t.Helper()
-	operate(t, b, func(ch *amqp.Channel) error {
-		if err := ch.Confirm(false); err != nil {
-			return err
-		}
-		for _, msg := range all {
-			msg.DeliveryMode = amqp.Persistent
-			c, err := ch.PublishWithDeferredConfirm("", queue, true, false, msg)
-			if err != nil {
-				return err
-			}
-			if !c.Wait() {
-				return fmt.Errorf("message %s was nacked", msg.MessageId)
-			}
-		}
-		return nil
-	})
+	bubble.Publish(t, b, "", queue, all...)
 }
+
+func numbers(n int) []string { return bubble.Numbers(0, n) }
 
 func named(all ...string) []amqp.Publishing {
 	var out []amqp.Publishing
@@ -148,23 +53,6 @@ func named(all ...string) []amqp.Publishing {
 		out = append(out, amqp.Publishing{MessageId: id, Body: []byte("body")})
 	}
 	return out
-}
-
-func numbers(n int) []string {
-	var out []string
-	for i := range n {
-		out = append(out, fmt.Sprint(i))
-	}
-	return out
-}
-
-func inject(t *testing.T, b *amqptest.Broker, f amqptest.Fault) *amqptest.Injected {
-	t.Helper()
-	n, err := b.Inject(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 // rig is a work queue with all that belongs to it, and a publisher of copies.
@@ -182,15 +70,7 @@ func newRig(t *testing.T, b *amqptest.Broker, cfg topology.WorkConfig) *rig {
 	cfg.Ladder.Levels = cmp.Or(cfg.Ladder.Levels, 6)
 	r := &rig{b: b, l: open(t, b, link.Config{}), w: topology.WorkQueue("work", cfg)}
 	r.declare(t)
-	var err error
-	if r.copies, err = confirm.Open(soon(t), r.l, confirm.Config{Logger: quiet}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		_ = r.copies.Close(ctx)
-	})
+	r.copies = bubble.Publisher(t, r.l, confirm.Config{})
 	return r
 }
 
@@ -233,11 +113,7 @@ func (r *rig) underWay() int {
 // ids are the message-ids in a queue, in order.
 func (r *rig) ids(queue string) []string {
 	synctest.Wait()
-	var out []string
-	for _, m := range r.b.Messages("/", queue) {
-		out = append(out, m.MessageID)
-	}
-	return out
+	return bubble.IDs(r.b.Messages("/", queue))
 }
 
 func (r *rig) letters() []dlq.Letter {
@@ -271,16 +147,9 @@ func received(v any) any {
 	return v
 }
 
-// running is a consumer in the background.
-type running struct {
-	stop   context.CancelFunc
-	result chan error
-	health chan consumer.Health
-}
-
 // start starts a consumer with the chain of the documentation; it is stopped
 // with the test.
-func (r *rig) start(t *testing.T, cfg consumer.Config, p retry.Policy, h consumer.Handler) *running {
+func (r *rig) start(t *testing.T, cfg consumer.Config, p retry.Policy, h consumer.Handler) *bubble.Consumer {
 	t.Helper()
 	p.Logger = quiet
 	cfg.Handler = consumer.Chain(h,
@@ -290,64 +159,16 @@ func (r *rig) start(t *testing.T, cfg consumer.Config, p retry.Policy, h consume
 	return r.run(t, cfg)
 }
 
-func (r *rig) run(t *testing.T, cfg consumer.Config) *running {
+func (r *rig) run(t *testing.T, cfg consumer.Config) *bubble.Consumer {
 	t.Helper()
-	run := &running{result: make(chan error, 1), health: make(chan consumer.Health, 10_000)}
-	cfg.Queue, cfg.Logger = r.w.Queue, quiet
-	cfg.OnHealth = func(h consumer.Health) { run.health <- h }
-	var ctx context.Context
-	ctx, run.stop = context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		run.result <- consumer.Run(ctx, r.l, cfg)
-	}()
-	t.Cleanup(func() {
-		run.stop()
-		<-ended
-	})
-	return run
-}
-
-// stopped stops the consumer, which must drain in good order.
-func (run *running) stopped(t *testing.T) {
-	t.Helper()
-	run.stop()
-	if err := <-run.result; err != nil {
-		t.Error(err)
-	}
-	synctest.Wait()
-}
-
-// becomes waits until the consumer tells that state.
-func (run *running) becomes(t *testing.T, status consumer.Status) {
-	t.Helper()
-	for end := time.After(patience); ; {
-		select {
-		case h := <-run.health:
-			if h.Status == status {
-				return
-			}
-		case <-end:
-			t.Fatalf("the consumer was never %s", status)
-		}
-	}
-}
-
-// told counts how often the consumer has told each state since the last call.
-func (run *running) told() map[consumer.Status]int {
-	synctest.Wait()
-	count := map[consumer.Status]int{}
-	for len(run.health) > 0 {
-		count[(<-run.health).Status]++
-	}
-	return count
+	cfg.Queue = r.w.Queue
+	return bubble.Consume(t, r.l, cfg)
 }
 
 // undisturbed checks that the consumer neither paused nor lost its session.
-func (run *running) undisturbed(t *testing.T) {
+func undisturbed(t *testing.T, run *bubble.Consumer) {
 	t.Helper()
-	if told := run.told(); told[consumer.Paused]+told[consumer.Disconnected]+told[consumer.HeldAside]+told[consumer.Panicking] > 0 {
+	if told := run.Told(); told[consumer.Paused]+told[consumer.Disconnected]+told[consumer.HeldAside]+told[consumer.Panicking] > 0 {
 		t.Errorf("the consumer told: %v", told)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/consumer"
+	"github.com/hareline/hareline/internal/bubble"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/story"
 	"github.com/hareline/hareline/topology"
@@ -204,8 +205,8 @@ func (c *chaos) play(t *testing.T) []string {
 		case "":
 			injected = append(injected, inject(t, c.r.b, m.fault))
 		case "new consumer":
-			run.stop()
-			if err := <-run.result; err != nil {
+			run.Stop()
+			if err := <-run.Result; err != nil {
 				c.problem("the consumer ended with %v", err)
 			}
 			run = c.start(t)
@@ -228,8 +229,8 @@ func (c *chaos) play(t *testing.T) []string {
 			break
 		}
 	}
-	run.stop()
-	if err := <-run.result; err != nil {
+	run.Stop()
+	if err := <-run.Result; err != nil {
 		c.problem("the consumer ended with %v", err)
 	}
 	synctest.Wait()
@@ -237,7 +238,7 @@ func (c *chaos) play(t *testing.T) []string {
 	return c.problems
 }
 
-func (c *chaos) start(t *testing.T) *running {
+func (c *chaos) start(t *testing.T) *bubble.Consumer {
 	most := c.retries
 	if most == 0 {
 		most = -1 // none: 0 is the default

@@ -60,7 +60,7 @@ func TestHandlerPastItsDeadlineIsParked(t *testing.T) {
 				if l := r.letters(); len(l) != 1 || l[0].Delivery.MessageId != "bury" || l[0].Reason != story.ReasonPermanent {
 					t.Errorf("letters %+v", l)
 				}
-				run.undisturbed(t)
+				undisturbed(t, run)
 			})
 		})
 	}
@@ -114,7 +114,7 @@ func TestForgedHeaders(t *testing.T) {
 						t.Errorf("letter %+v", l)
 					}
 				}
-				run.undisturbed(t)
+				undisturbed(t, run)
 			})
 		})
 	}
@@ -155,7 +155,7 @@ func TestCopiesOfAForeignUser(t *testing.T) {
 				if l := r.letters(); len(l) != 1 || l[0].Story.OriginUserID != "other" || l[0].Story.OriginKey != "order.made" || l[0].Story.OriginPriority != 3 {
 					t.Errorf("letters %+v", l)
 				}
-				run.undisturbed(t)
+				undisturbed(t, run)
 				if err := theirs.Close(soon(t)); err != nil {
 					t.Error(err)
 				}
@@ -186,7 +186,7 @@ func TestHugeHeaders(t *testing.T) {
 			return nil
 		})
 		r.settled(t)
-		run.undisturbed(t)
+		undisturbed(t, run)
 		if n := len(b.Trace(amqptest.OfKind(amqptest.EventConnectionOpened))); n != 2+5 { // ours, and those that published
 			t.Errorf("%d connections", n)
 		}
@@ -246,7 +246,7 @@ func TestCopyThatNoTimeCanMend(t *testing.T) {
 				)})
 				pass(time.Minute)
 				a.same(t, 40, 0)
-				told := run.told()
+				told := run.Told()
 				if aside := told[consumer.HeldAside] == 1; told[consumer.Paused] > 0 || aside != (kind == topology.Classic) {
 					t.Errorf("told: %v", told)
 				}
@@ -257,7 +257,7 @@ func TestCopyThatNoTimeCanMend(t *testing.T) {
 					}
 					where = r.w.Queue
 				}
-				run.stopped(t)
+				run.Stopped(t)
 				if got := r.ids(where); !slices.Equal(got, []string{"10"}) {
 					t.Errorf("in %s: %v", where, got)
 				}

@@ -44,7 +44,7 @@ func TestCopiesThatAreNacked(t *testing.T) {
 		if nacks.Hits() < 10 {
 			t.Errorf("%d nacks", nacks.Hits())
 		}
-		if told := run.told(); told[consumer.Paused] == 0 || told[consumer.Disconnected] > 0 {
+		if told := run.Told(); told[consumer.Paused] == 0 || told[consumer.Disconnected] > 0 {
 			t.Errorf("told: %v", told)
 		}
 	})
@@ -62,7 +62,7 @@ func TestNoCopyCanBeStoredForAWhile(t *testing.T) {
 			return once(t, &a)(ctx, d)
 		})
 		publish(t, b, r.w.Queue, named(numbers(40)...)...)
-		run.becomes(t, consumer.Paused)
+		run.Becomes(t, consumer.Paused)
 		pass(10 * time.Minute) // less than half the consumer timeout: the deliveries are kept
 		if n := len(a.all()); n > 8 {
 			t.Errorf("4 workers handled %d messages though no copy could be stored", n)
@@ -71,10 +71,10 @@ func TestNoCopyCanBeStoredForAWhile(t *testing.T) {
 			t.Errorf("%d publishes in 10 minutes", n)
 		}
 		nacks.Remove()
-		run.becomes(t, consumer.Consuming)
+		run.Becomes(t, consumer.Consuming)
 		r.settled(t)
 		a.same(t, 40, 0, 1)
-		if told := run.told(); told[consumer.Disconnected] > 0 {
+		if told := run.Told(); told[consumer.Disconnected] > 0 {
 			t.Errorf("told: %v", told)
 		}
 	})
@@ -108,7 +108,7 @@ func TestConnectionLostAtACopy(t *testing.T) {
 				if lost.Hits() != 1 || len(r.letters()) != 0 {
 					t.Errorf("%d hits, %d letters", lost.Hits(), len(r.letters()))
 				}
-				run.undisturbed(t)
+				undisturbed(t, run)
 			})
 		})
 	}
@@ -168,7 +168,7 @@ func TestLateConfirmsHoldNobodyUp(t *testing.T) {
 				}
 				r.settled(t)
 				a.same(t, 30, 0, 1)
-				run.undisturbed(t)
+				undisturbed(t, run)
 			})
 		})
 	}
@@ -196,7 +196,7 @@ func TestConfirmThatIsTooLate(t *testing.T) {
 		if len(a.all()) != 3 || total != 7 {
 			t.Errorf("%d attempts at %d messages, want 2 each and one more", total, len(a.all()))
 		}
-		if told := run.told(); told[consumer.Paused] != 1 {
+		if told := run.Told(); told[consumer.Paused] != 1 {
 			t.Errorf("told: %v", told)
 		}
 	})
@@ -238,7 +238,7 @@ func TestBrokerThatDoesNotReadCopies(t *testing.T) {
 		publish(t, b, r.w.Queue, named(numbers(20)...)...)
 		r.settled(t)
 		a.same(t, 20, 0, 1)
-		run.undisturbed(t)
+		undisturbed(t, run)
 	})
 }
 
@@ -262,7 +262,7 @@ func TestChannelClosedAtACopy(t *testing.T) {
 				if n := len(r.letters()); n != 0 {
 					t.Errorf("%d letters", n)
 				}
-				if told := run.told(); told[consumer.Disconnected] > 0 {
+				if told := run.Told(); told[consumer.Disconnected] > 0 {
 					t.Errorf("told: %v", told)
 				}
 			})
@@ -291,7 +291,7 @@ func TestShutdownCountsNothing(t *testing.T) {
 				return ctx.Err()
 			})
 		pass(second)
-		run.stopped(t)
+		run.Stopped(t)
 		if got := r.ids(r.w.Queue); !slices.Equal(got, numbers(8)) {
 			t.Errorf("in the queue: %v", got)
 		}
@@ -321,7 +321,7 @@ func TestDrainWaitsForCopies(t *testing.T) {
 				run := r.start(t, consumer.Config{DrainTimeout: 15 * time.Second}, policy, once(t, &a))
 				publish(t, b, r.w.Queue, named(numbers(10)...)...)
 				pass(500 * time.Millisecond)
-				run.stopped(t)
+				run.Stopped(t)
 				r.start(t, consumer.Config{}, policy, once(t, &a))
 				pass(time.Minute)
 				r.settled(t)
@@ -348,7 +348,7 @@ func TestDrainWaitsForRepeatedCopies(t *testing.T) {
 		run := r.start(t, consumer.Config{}, retry.Policy{BackOff: retry.Constant(second)}, once(t, &a))
 		publish(t, b, r.w.Queue, named("1")...)
 		eventually(t, "the copy is published again", func() bool { return late.Hits() == 1 })
-		run.stopped(t)
+		run.Stopped(t)
 		r.start(t, consumer.Config{}, retry.Policy{BackOff: retry.Constant(second)}, once(t, &a))
 		pass(time.Minute)
 		r.settled(t)

@@ -62,7 +62,7 @@ func TestFiveAttemptsThenBurial(t *testing.T) {
 				if d := l.Delivery; d.MessageId != "m" || string(d.Body) != "body" || d.Headers["mine"] != "kept" || d.DeliveryMode != amqp.Persistent || d.Headers["x-death"] != nil {
 					t.Errorf("message %+v", d)
 				}
-				run.undisturbed(t)
+				undisturbed(t, run)
 			})
 		})
 	}
@@ -99,7 +99,7 @@ func TestMixedDelays(t *testing.T) {
 				t.Errorf("delay %v: attempts after %v, want %v", d, got, want)
 			}
 		}
-		run.undisturbed(t)
+		undisturbed(t, run)
 	})
 }
 
@@ -191,13 +191,13 @@ func TestLadderExchangeDeleted(t *testing.T) {
 				return errors.Join(ch.ExchangeDelete(r.top(400*time.Millisecond), false, false), ch.ExchangeDelete(r.top(800*time.Millisecond), false, false))
 			})
 			publish(t, b, r.w.Queue, named(late)...)
-			run.becomes(t, consumer.Paused)
+			run.Becomes(t, consumer.Paused)
 			pass(10 * time.Minute)
 			if got := r.underWay(); got != 2 {
 				t.Errorf("%d messages are under way, want 2", got)
 			}
 			r.declare(t)
-			run.becomes(t, consumer.Consuming)
+			run.Becomes(t, consumer.Consuming)
 			r.settled(t)
 			for _, id := range []string{waiting, late} {
 				if got := a.counts(id); !slices.Equal(got, []int{0, 1}) {
@@ -222,7 +222,7 @@ func TestQueueGoneWhenTheDelayIsOver(t *testing.T) {
 		pass(time.Minute)
 		inject(t, b, amqptest.Fault{Do: amqptest.DeleteQueue, Queue: r.w.Queue})
 		var refused *consumer.SubscribeError
-		if err := <-run.result; !errors.As(err, &refused) {
+		if err := <-run.Result; !errors.As(err, &refused) {
 			t.Errorf("error %v", err)
 		}
 		pass(time.Hour)

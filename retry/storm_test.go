@@ -52,7 +52,7 @@ func TestBudgetEndsAStorm(t *testing.T) {
 		down.Store(false)
 		publish(t, b, r.w.Queue, named("after")...)
 		r.settled(t)
-		run.undisturbed(t)
+		undisturbed(t, run)
 		letters = map[string]int{}
 		for _, l := range r.letters() {
 			letters[l.Reason]++
@@ -158,7 +158,7 @@ func TestClassesOfErrors(t *testing.T) {
 		if n := len(r.letters()); n != len(fails) {
 			t.Errorf("%d letters", n)
 		}
-		run.undisturbed(t)
+		undisturbed(t, run)
 	})
 }
 
@@ -180,7 +180,7 @@ func TestImmediateRetriesLeaveNoTrace(t *testing.T) {
 		})
 		publish(t, b, r.w.Queue, named(numbers(5)...)...)
 		r.settled(t)
-		run.stopped(t)
+		run.Stopped(t)
 		for _, id := range numbers(5) {
 			if calls[id] != 3 {
 				t.Errorf("message %s was handled %d times", id, calls[id])
@@ -200,8 +200,8 @@ func TestImmediateRetriesLeaveNoTrace(t *testing.T) {
 			return errNot
 		})
 		<-second
-		run.stop()
-		<-run.result
+		run.Stop()
+		<-run.Result
 		if got := r.ids(r.w.Queue); n != 2 || !slices.Equal(got, []string{"m"}) {
 			t.Errorf("after a shutdown: %d calls, in the queue: %v", n, got)
 		}

@@ -1,55 +1,29 @@
 package topology_test
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hareline/hareline/amqptest"
+	"github.com/hareline/hareline/internal/bubble"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/topology"
 )
 
-// each runs a test on a broker of each version, in a bubble.
+var soon = bubble.Soon
+
+// each runs a test on a broker of each version.
 func each(t *testing.T, test func(t *testing.T, b *amqptest.Broker)) {
 	t.Helper()
-	for _, v := range []amqptest.Version{amqptest.V310, amqptest.V40, amqptest.V43} {
-		t.Run(string(v), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				test(t, amqptest.Config{Version: v, Clock: amqptest.Running, Plugins: []string{"rabbitmq_consistent_hash_exchange"}}.New(t))
-			})
-		})
-	}
-}
-
-func soon(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-	t.Cleanup(cancel)
-	return ctx
+	bubble.EachWith(t, amqptest.Config{Plugins: []string{"rabbitmq_consistent_hash_exchange"}}, test)
 }
 
 func open(t *testing.T, b *amqptest.Broker, user string) *link.Link {
 	t.Helper()
-	l, err := link.Open(soon(t), link.Config{
-		URLs:   []string{"amqp://" + user + "@broker/"},
-		Dial:   b.Dial,
-		Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return l
+	return bubble.Open(t, b, link.Config{URLs: []string{"amqp://" + user + "@broker/"}})
 }
 
 func declare(t *testing.T, l *link.Link, top topology.Topology) {

@@ -13,43 +13,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/consumer"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/topology"
 )
 
-func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := run(ctx, os.Stdout, os.Getenv("AMQP_URL")); err != nil {
-		fmt.Fprintln(os.Stderr, "batch:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, and its ctx with it
-	}
-}
+func main() { example.Main("batch", run) }
 
 func run(ctx context.Context, out io.Writer, url string) error {
-	if url == "" {
-		b, err := amqptest.Start("127.0.0.1:0") // a RabbitMQ in this process, for a first try and for tests
-		if err != nil {
-			return err
-		}
-		defer b.Close() //nolint:errcheck // the process ends with it
-		url = b.URL()
-		fmt.Fprintln(os.Stderr, "batch: AMQP_URL is not set; using a broker in this process")
-	}
-	l, err := link.Open(ctx, link.Config{URLs: []string{url}})
+	l, end, err := example.Link(ctx, "batch", url, link.Config{})
 	if err != nil {
 		return err
 	}
-	defer l.Close(context.Background()) //nolint:errcheck // everything published has its outcome by then
+	defer end()
 
 	// A queue that refuses what is over its bound; a bounded queue has a ladder of its own.
 	orders := topology.WorkQueue("batch.orders", topology.WorkConfig{MaxLength: 5, Ladder: topology.Ladder{Scope: "batch.orders"}})

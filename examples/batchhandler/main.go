@@ -9,60 +9,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/dlq"
-	"github.com/hareline/hareline/link"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/retry"
-	"github.com/hareline/hareline/topology"
 )
 
-func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := run(ctx, os.Getenv("AMQP_URL")); err != nil {
-		fmt.Fprintln(os.Stderr, "batchhandler:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, and its ctx with it
-	}
-}
+func main() { example.Main("batchhandler", run) }
 
-func run(ctx context.Context, url string) error {
-	if url == "" {
-		b, err := amqptest.Start("127.0.0.1:0") // a RabbitMQ in this process
-		if err != nil {
-			return err
-		}
-		defer b.Close() //nolint:errcheck // the process ends with it
-		url = b.URL()
-		fmt.Fprintln(os.Stderr, "batchhandler: AMQP_URL is not set; using a broker in this process")
-	}
-	l, err := link.Open(ctx, link.Config{URLs: []string{url}})
+func run(ctx context.Context, out io.Writer, url string) error {
+	kit, end, err := example.Open(ctx, "batchhandler", url)
 	if err != nil {
 		return err
 	}
-	defer l.Close(context.Background()) //nolint:errcheck // after Group.Run it is closed
-	work := topology.WorkQueue("example.batchhandler", topology.WorkConfig{})
-	if err := topology.Declare(ctx, l, work.Topology); err != nil {
-		return err
-	}
-	pub, err := confirm.Open(ctx, l, confirm.Config{})
-	if err != nil {
-		return err
-	}
-	copies, err := confirm.Open(ctx, l, confirm.Config{}) // for parked and buried copies alone
-	if err != nil {
-		return err
-	}
+	defer end()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if err := publish(ctx, pub, work.Queue); err != nil {
+	if err := publish(ctx, kit.Pub, kit.Work.Queue); err != nil {
 		return err
 	}
 
@@ -71,7 +41,7 @@ func run(ctx context.Context, url string) error {
 	insert := func(_ context.Context, batch []consumer.Item[order]) error {
 		mu.Lock()
 		defer mu.Unlock()
-		fmt.Println("a batch of", len(batch))
+		fmt.Fprintln(out, "a batch of", len(batch))
 		errs := consumer.BatchErrors{}
 		for i, one := range batch {
 			switch {
@@ -92,14 +62,11 @@ func run(ctx context.Context, url string) error {
 	const size = 20
 	handler := consumer.Chain(
 		consumer.JSON(consumer.Batch(consumer.BatchConfig{Size: size, Wait: 200 * time.Millisecond}, insert)),
-		dlq.Middleware(copies, work, dlq.Config{}),
-		retry.Middleware(copies, work, retry.Policy{BackOff: retry.Constant(300 * time.Millisecond)}),
+		dlq.Middleware(kit.Copies, kit.Work, dlq.Config{}),
+		retry.Middleware(kit.Copies, kit.Work, retry.Policy{BackOff: retry.Constant(300 * time.Millisecond)}),
 		consumer.Recover(),
 	)
-	err = consumer.Group{
-		Consumers:  []consumer.Config{{Queue: work.Queue, Handler: handler, Workers: size}}, // each waits with one message
-		Publishers: []consumer.Closer{pub, copies},
-	}.Run(ctx, l)
+	err = kit.Consume(ctx, consumer.Config{Handler: handler, Workers: size}) // each waits with one message
 	return errors.Join(err, complete(len(inserted)))
 }
 

@@ -10,64 +10,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/sony/gobreaker/v2"
 
-	"github.com/hareline/hareline/amqptest"
-	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/consumer/breaker"
 	"github.com/hareline/hareline/dlq"
-	"github.com/hareline/hareline/link"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/retry"
-	"github.com/hareline/hareline/topology"
 )
 
-func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := run(ctx, os.Getenv("AMQP_URL")); err != nil {
-		fmt.Fprintln(os.Stderr, "breaker:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, and its ctx with it
-	}
-}
+func main() { example.Main("breaker", run) }
 
-func run(ctx context.Context, url string) error {
-	if url == "" {
-		b, err := amqptest.Start("127.0.0.1:0") // a RabbitMQ in this process
-		if err != nil {
-			return err
-		}
-		defer b.Close() //nolint:errcheck // the process ends with it
-		url = b.URL()
-		fmt.Fprintln(os.Stderr, "breaker: AMQP_URL is not set; using a broker in this process")
-	}
-	l, err := link.Open(ctx, link.Config{URLs: []string{url}})
+func run(ctx context.Context, out io.Writer, url string) error {
+	kit, end, err := example.Open(ctx, "breaker", url)
 	if err != nil {
 		return err
 	}
-	defer l.Close(context.Background()) //nolint:errcheck // after Group.Run it is closed
-	work := topology.WorkQueue("example.breaker", topology.WorkConfig{})
-	if err := topology.Declare(ctx, l, work.Topology); err != nil {
-		return err
-	}
-	pub, err := confirm.Open(ctx, l, confirm.Config{})
-	if err != nil {
-		return err
-	}
-	copies, err := confirm.Open(ctx, l, confirm.Config{}) // for parked and buried copies alone
-	if err != nil {
-		return err
-	}
+	defer end()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	const orders = 40
 	for i := range orders {
-		if err := pub.Publish(ctx, "", work.Queue, amqp.Publishing{MessageId: fmt.Sprint("order-", i)}); err != nil {
+		if err := kit.Pub.Publish(ctx, "", kit.Work.Queue, amqp.Publishing{MessageId: fmt.Sprint("order-", i)}); err != nil {
 			return err
 		}
 	}
@@ -94,20 +63,17 @@ func run(ctx context.Context, url string) error {
 	}
 	handler := consumer.Chain(ship,
 		guard, // outermost: it sees what failed, and retry and dlq do not see it refuse
-		dlq.Middleware(copies, work, dlq.Config{}),
-		retry.Middleware(copies, work, retry.Policy{BackOff: retry.Constant(500 * time.Millisecond)}), // 3 retries
+		dlq.Middleware(kit.Copies, kit.Work, dlq.Config{}),
+		retry.Middleware(kit.Copies, kit.Work, retry.Policy{BackOff: retry.Constant(500 * time.Millisecond)}), // 3 retries
 		consumer.Recover(),
 	)
-	err = consumer.Group{
-		Consumers: []consumer.Config{{
-			Queue: work.Queue, Handler: handler, Workers: 4, Control: &control,
-			OnHealth: func(h consumer.Health) { fmt.Println(h.Status, h.Err) },
-		}},
-		Publishers: []consumer.Closer{pub, copies},
-	}.Run(ctx, l)
+	err = kit.Consume(ctx, consumer.Config{
+		Handler: handler, Workers: 4, Control: &control,
+		OnHealth: func(h consumer.Health) { fmt.Fprintln(out, h.Status, h.Err) },
+	})
 	if err == nil && shipped.Load() != orders {
-		err = fmt.Errorf("%d of %d orders shipped: the others are in %s", shipped.Load(), orders, work.DeadLetterQueue)
+		err = fmt.Errorf("%d of %d orders shipped: the others are in %s", shipped.Load(), orders, kit.Work.DeadLetterQueue)
 	}
-	fmt.Println(shipped.Load(), "orders shipped in", attempts.Load(), "attempts")
+	fmt.Fprintln(out, shipped.Load(), "orders shipped in", attempts.Load(), "attempts")
 	return err
 }

@@ -12,11 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"time"
 
-	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/bus"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/link"
 )
 
@@ -26,25 +24,14 @@ type (
 	seenV2 struct{ Title, Device string }
 )
 
-func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := run(ctx, os.Getenv("AMQP_URL"), os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "cloudevents:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, and its ctx with it
-	}
-}
+func main() { example.Main("cloudevents", run) }
 
-func run(ctx context.Context, url string, out io.Writer) (err error) {
-	if url == "" {
-		b, err := amqptest.Start("127.0.0.1:0") // a RabbitMQ in this process, for a first try and for tests
-		if err != nil {
-			return err
-		}
-		defer b.Close() //nolint:errcheck // the process ends with it
-		url = b.URL()
-		fmt.Fprintln(os.Stderr, "cloudevents: AMQP_URL is not set; using a broker in this process")
+func run(ctx context.Context, out io.Writer, url string) (err error) {
+	url, end, err := example.Broker("cloudevents", url)
+	if err != nil {
+		return err
 	}
+	defer end()
 	l, err := link.Open(ctx, link.Config{URLs: []string{url}})
 	if err != nil {
 		return err

@@ -9,59 +9,27 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
+	"io"
 	"sync/atomic"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/hareline/hareline/amqptest"
-	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/consumer/compress"
 	"github.com/hareline/hareline/dlq"
-	"github.com/hareline/hareline/link"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/retry"
-	"github.com/hareline/hareline/topology"
 )
 
-func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := run(ctx, os.Getenv("AMQP_URL")); err != nil {
-		fmt.Fprintln(os.Stderr, "codec:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, and its ctx with it
-	}
-}
+func main() { example.Main("codec", run) }
 
-func run(ctx context.Context, url string) error {
-	if url == "" {
-		b, err := amqptest.Start("127.0.0.1:0") // a RabbitMQ in this process
-		if err != nil {
-			return err
-		}
-		defer b.Close() //nolint:errcheck // the process ends with it
-		url = b.URL()
-		fmt.Fprintln(os.Stderr, "codec: AMQP_URL is not set; using a broker in this process")
-	}
-	l, err := link.Open(ctx, link.Config{URLs: []string{url}})
+func run(ctx context.Context, out io.Writer, url string) error {
+	kit, end, err := example.Open(ctx, "codec", url)
 	if err != nil {
 		return err
 	}
-	defer l.Close(context.Background()) //nolint:errcheck // after Group.Run it is closed
-	work := topology.WorkQueue("example.codec", topology.WorkConfig{})
-	if err := topology.Declare(ctx, l, work.Topology); err != nil {
-		return err
-	}
-	pub, err := confirm.Open(ctx, l, confirm.Config{})
-	if err != nil {
-		return err
-	}
-	copies, err := confirm.Open(ctx, l, confirm.Config{}) // for parked and buried copies alone
-	if err != nil {
-		return err
-	}
+	defer end()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	// A codec writes and reads; a message type of your own, made by protoc, goes
@@ -77,16 +45,16 @@ func run(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d bytes are %d with gzip\n", len(picture), len(raw.Body))
+	fmt.Fprintf(out, "%d bytes are %d with gzip\n", len(picture), len(raw.Body))
 	for _, msg := range []amqp.Publishing{stamp, raw} {
-		if err := pub.Publish(ctx, "", work.Queue, msg); err != nil {
+		if err := kit.Pub.Publish(ctx, "", kit.Work.Queue, msg); err != nil {
 			return err
 		}
 	}
 
 	var good atomic.Int32
 	is := func(same bool, what string) {
-		fmt.Println(what, same)
+		fmt.Fprintln(out, what, same)
 		if same && good.Add(1) == 2 {
 			stop()
 		}
@@ -100,16 +68,13 @@ func run(ctx context.Context, url string) error {
 		return nil
 	})
 	handler := consumer.Chain(onStamp,
-		dlq.Middleware(copies, work, dlq.Config{}),
-		retry.Middleware(copies, work, retry.Policy{}),
+		dlq.Middleware(kit.Copies, kit.Work, dlq.Config{}),
+		retry.Middleware(kit.Copies, kit.Work, retry.Policy{}),
 		consumer.Recover(),
 		compress.Middleware(compress.Config{MaxBytes: 1 << 20}), // inside of retry and dlq: copies keep the body as it came
 		consumer.Filter(func(d amqp.Delivery) bool { return d.ContentType == protobuf }, onPicture),
 	)
-	err = consumer.Group{
-		Consumers:  []consumer.Config{{Queue: work.Queue, Handler: handler}},
-		Publishers: []consumer.Closer{pub, copies},
-	}.Run(ctx, l)
+	err = kit.Consume(ctx, consumer.Config{Handler: handler})
 	if err == nil && good.Load() != 2 {
 		err = fmt.Errorf("%d of 2 messages came as they were sent", good.Load())
 	}

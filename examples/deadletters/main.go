@@ -18,40 +18,24 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/dlq"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/topology"
 )
 
 const parkingLot = "deadletters.parked"
 
-func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := run(ctx, os.Getenv("AMQP_URL"), os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "deadletters:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, and its ctx with it
-	}
-}
+func main() { example.Main("deadletters", run) }
 
-func run(ctx context.Context, url string, out io.Writer) error {
-	if url == "" {
-		b, err := amqptest.Start("127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		defer b.Close() //nolint:errcheck // the process ends with it
-		url = b.URL()
-		fmt.Fprintln(os.Stderr, "deadletters: AMQP_URL is not set; using a broker in this process")
-	}
-	l, err := link.Open(ctx, link.Config{URLs: []string{url}})
+func run(ctx context.Context, out io.Writer, url string) error {
+	l, end, err := example.Link(ctx, "deadletters", url, link.Config{})
 	if err != nil {
 		return err
 	}
-	defer l.Close(context.Background()) //nolint:errcheck // nothing is left to do
+	defer end()
 	invoices := topology.WorkQueue("deadletters.invoices", topology.WorkConfig{})
 	// The parking lot is a dead-letter queue: nothing is dropped by looking at it.
 	parked := topology.Topology{Queues: []topology.Queue{{Name: parkingLot, Type: topology.Quorum, DeliveryLimit: topology.Unlimited}}}

@@ -11,7 +11,7 @@ func TestBrokerOfItsOwn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var out strings.Builder
-	if err := run(ctx, "", &out); err != nil {
+	if err := run(ctx, &out, ""); err != nil {
 		t.Fatalf("%v after\n%s", err, &out)
 	}
 	const want = `4 letters: dial tcp 10.0.0.7:443: connection refused

@@ -25,8 +25,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/confirm"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/link"
 )
 
@@ -48,15 +48,11 @@ func main() {
 
 // run plays all demos; its error says what was not as expected.
 func run(ctx context.Context, url string, out io.Writer) (err error) {
-	if url == "" {
-		b, startErr := amqptest.Start("127.0.0.1:0")
-		if startErr != nil {
-			return startErr
-		}
-		defer func() { err = errors.Join(err, b.Close()) }()
-		url = b.URL()
-		fmt.Fprintln(os.Stderr, "exchanges: neither AMQP_URL nor -url is set; using a broker in this process")
+	url, end, err := example.Broker("exchanges", url)
+	if err != nil {
+		return err
 	}
+	defer end()
 	l, err := link.Open(ctx, link.Config{URLs: []string{url}, Name: "exchanges"})
 	if err != nil {
 		return err

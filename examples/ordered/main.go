@@ -15,16 +15,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/consumer"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/ordered"
 	"github.com/hareline/hareline/retry"
@@ -32,33 +31,17 @@ import (
 	"github.com/hareline/hareline/topology"
 )
 
-func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := run(ctx, os.Getenv("AMQP_URL"), os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "ordered:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, and its ctx with it
-	}
-}
+func main() { example.Main("ordered", run) }
 
 var orders = []string{"anna/1", "anna/2", "ben/1", "anna/3", "carl/1", "ben/2", "dora/1", "carl/2", "anna/4"}
 
-func run(ctx context.Context, url string, out io.Writer) error {
-	if url == "" {
-		b, err := amqptest.Start("127.0.0.1:0") // a RabbitMQ in this process
-		if err != nil {
-			return err
-		}
-		defer b.Close() //nolint:errcheck // the process ends with it
-		url = b.URL()
-		fmt.Fprintln(os.Stderr, "ordered: AMQP_URL is not set; using a broker in this process")
-	}
+func run(ctx context.Context, out io.Writer, url string) error {
 	quiet := slog.New(slog.DiscardHandler)
-	l, err := link.Open(ctx, link.Config{URLs: []string{url}, Logger: quiet})
+	l, end, err := example.Link(ctx, "ordered", url, link.Config{Logger: quiet})
 	if err != nil {
 		return err
 	}
-	defer l.Close(context.Background()) //nolint:errcheck // after Group.Run it is closed
+	defer end()
 
 	parts := topology.PartitionedQueue("example.ordered", topology.PartitionsConfig{Count: 2})
 	if err := topology.Declare(ctx, l, parts.Topology); err != nil {

@@ -24,7 +24,7 @@ func TestBrokerOfItsOwn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	var out output
-	if err := run(ctx, "", &out); err != nil {
+	if err := run(ctx, &out, ""); err != nil {
 		t.Fatal(err)
 	}
 	said := map[string][]string{}

@@ -9,7 +9,7 @@ import (
 func TestBrokerOfItsOwn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	if err := run(ctx, ""); err != nil {
+	if err := run(ctx, t.Output(), ""); err != nil {
 		t.Fatal(err)
 	}
 }

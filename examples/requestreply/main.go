@@ -12,12 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
-	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/bus"
 	"github.com/hareline/hareline/confirm"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/retry"
 )
@@ -26,25 +25,14 @@ type film struct{ Title string }
 
 type price struct{ Cents int }
 
-func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := run(ctx, os.Getenv("AMQP_URL"), os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "requestreply:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, and its ctx with it
-	}
-}
+func main() { example.Main("requestreply", run) }
 
-func run(ctx context.Context, url string, out io.Writer) (err error) {
-	if url == "" {
-		b, err := amqptest.Start("127.0.0.1:0") // a RabbitMQ in this process, for a first try and for tests
-		if err != nil {
-			return err
-		}
-		defer b.Close() //nolint:errcheck // the process ends with it
-		url = b.URL()
-		fmt.Fprintln(os.Stderr, "requestreply: AMQP_URL is not set; using a broker in this process")
+func run(ctx context.Context, out io.Writer, url string) (err error) {
+	url, end, err := example.Broker("requestreply", url)
+	if err != nil {
+		return err
 	}
+	defer end()
 	l, err := link.Open(ctx, link.Config{URLs: []string{url}})
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ func TestBrokerOfItsOwn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	var out strings.Builder
-	if err := run(ctx, "", &out); err != nil {
+	if err := run(ctx, &out, ""); err != nil {
 		t.Fatal(err)
 	}
 	const want = `"Alien" costs 500 cents

@@ -14,15 +14,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/dlq"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/topology"
@@ -58,29 +57,14 @@ func status(code int) func(error) bool {
 	}
 }
 
-func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := run(ctx, os.Stdout, os.Getenv("AMQP_URL")); err != nil {
-		fmt.Fprintln(os.Stderr, "retrypolicies:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, and its ctx with it
-	}
-}
+func main() { example.Main("retrypolicies", run) }
 
 func run(ctx context.Context, out io.Writer, url string) error {
-	if url == "" {
-		b, err := amqptest.Start("127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		defer b.Close() //nolint:errcheck // the process ends with it
-		url = b.URL()
-	}
-	l, err := link.Open(ctx, link.Config{URLs: []string{url}})
+	l, end, err := example.Link(ctx, "retrypolicies", url, link.Config{})
 	if err != nil {
 		return err
 	}
-	defer l.Close(context.Background()) //nolint:errcheck // the process ends with it
+	defer end()
 	policy := newPolicy()
 	orders := topology.WorkQueue("retrypolicies.orders", topology.WorkConfig{Retry: policy}) // Declare refuses a ladder that is too short for it
 	if err := topology.Declare(ctx, l, orders.Topology); err != nil {

@@ -13,44 +13,27 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/confirm"
 	"github.com/hareline/hareline/consumer"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/topology"
 )
 
 const stream = "example.streamqueue"
 
-func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := run(ctx, os.Stdout, os.Getenv("AMQP_URL")); err != nil {
-		fmt.Fprintln(os.Stderr, "streamqueue:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, and its ctx with it
-	}
-}
+func main() { example.Main("streamqueue", run) }
 
 func run(ctx context.Context, out io.Writer, url string) error {
-	if url == "" {
-		b, err := amqptest.Start("127.0.0.1:0") // a RabbitMQ in this process, for a first try and for tests
-		if err != nil {
-			return err
-		}
-		defer b.Close() //nolint:errcheck // the process ends with it
-		url = b.URL()
-		fmt.Fprintln(os.Stderr, "streamqueue: AMQP_URL is not set; using a broker in this process")
-	}
-	l, err := link.Open(ctx, link.Config{URLs: []string{url}, Logger: slog.New(slog.DiscardHandler)})
+	l, end, err := example.Link(ctx, "streamqueue", url, link.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
-	defer l.Close(context.Background()) //nolint:errcheck // all is confirmed by then
+	defer end()
 	// What is read stays until it is a week old, or the stream has 1 GiB.
 	err = topology.Declare(ctx, l, topology.Topology{Queues: []topology.Queue{
 		{Name: stream, Type: topology.Stream, MaxAge: 7 * 24 * time.Hour, MaxBytes: 1 << 30},

@@ -14,27 +14,20 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/confirm"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/internal/testca"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/topology"
 )
 
-func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := run(ctx, os.Getenv("AMQP_URL"), os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "tls:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, and its ctx with it
-	}
-}
+func main() { example.Main("tls", run) }
 
-func run(ctx context.Context, url string, out io.Writer) error {
+func run(ctx context.Context, out io.Writer, url string) error {
 	cfg := link.Config{URLs: []string{url}, Name: "tls-example", Properties: amqp.Table{"product": "tls example"}}
 	if url == "" {
 		b, secure, err := broker()

@@ -11,7 +11,7 @@ func TestBrokerOfItsOwn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	var out strings.Builder
-	if err := run(ctx, "", &out); err != nil {
+	if err := run(ctx, &out, ""); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"connected to 127.0.0.1:", `got "for your eyes only"`, "or set Config.TLS.ServerName"} {

@@ -18,8 +18,8 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/confirm"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/topology"
 	"github.com/hareline/hareline/topology/topologyfile"
@@ -66,20 +66,11 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		_, err = io.WriteString(out, t.DOT())
 		return err
 	}
-	if o.url == "" {
-		b, err := amqptest.Start("127.0.0.1:0") // a RabbitMQ in this process, for a first try and for tests
-		if err != nil {
-			return err
-		}
-		defer b.Close() //nolint:errcheck // the process ends with it
-		o.url = b.URL()
-		fmt.Fprintln(os.Stderr, "topologyfile: AMQP_URL is not set; using a broker in this process")
-	}
-	l, err := link.Open(ctx, link.Config{URLs: []string{o.url}})
+	l, end, err := example.Link(ctx, "topologyfile", o.url, link.Config{})
 	if err != nil {
 		return err
 	}
-	defer l.Close(context.Background()) //nolint:errcheck // nothing is under way
+	defer end()
 	if err := topology.Declare(ctx, l, t); err != nil {
 		return err
 	}

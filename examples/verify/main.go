@@ -19,17 +19,15 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hareline/hareline/amqptest"
+	"github.com/hareline/hareline/examples/internal/example"
 	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/topology"
 )
 
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := run(ctx, os.Stdout, os.Getenv("AMQP_URL"), os.Getenv("MANAGEMENT_URL")); err != nil {
-		fmt.Fprintln(os.Stderr, "verify:", err)
-		os.Exit(1) //nolint:gocritic // the process ends here, and its ctx with it
-	}
+	example.Main("verify", func(ctx context.Context, out io.Writer, url string) error {
+		return run(ctx, out, url, os.Getenv("MANAGEMENT_URL"))
+	})
 }
 
 // release is the topology of a release that subscribes by pattern and gives a message up

@@ -22,8 +22,6 @@ import (
 	"github.com/hareline/hareline/consumer"
 	"github.com/hareline/hareline/consumer/breaker"
 	"github.com/hareline/hareline/dlq"
-	"github.com/hareline/hareline/internal/bubble"
-	"github.com/hareline/hareline/link"
 	"github.com/hareline/hareline/retry"
 	"github.com/hareline/hareline/story"
 	"github.com/hareline/hareline/topology"
@@ -258,130 +256,6 @@ func TestNoAcceptedEventIsLost(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Close lets a running handler finish, settles its event and ends Run; after it
-// nothing is taken any more.
-func TestCloseDrains(t *testing.T) {
-	each(t, func(t *testing.T, br *amqptest.Broker) {
-		b := openBus(t, br, bus.Config{})
-		subscribe(t, b, "slow", "slow", func(context.Context, bus.Received) error {
-			<-time.After(20 * time.Second)
-			return nil
-		})
-		ended := runBus(b)
-		synctest.Wait()
-		if err := b.Subscribe(soon(t), "a", "late", func(context.Context, bus.Received) error { return nil }); err == nil {
-			t.Error("subscribed while Run runs")
-		}
-		publish(t, b, bus.Event{Type: "slow"})
-		synctest.Wait() // the handler is at work
-		began := time.Now()
-		if err := b.Close(soon(t)); err != nil {
-			t.Error(err)
-		}
-		if took := time.Since(began); took != 20*time.Second {
-			t.Errorf("Close took %v, the handler 20 s", took)
-		}
-		if err := wait(t, ended, "the end of Run"); err != nil {
-			t.Error(err)
-		}
-		empty(t, br, "slow")
-		if err := b.Subscribe(soon(t), "a", "a", func(context.Context, bus.Received) error { return nil }); !errors.Is(err, bus.ErrClosed) {
-			t.Errorf("Subscribe after Close: %v", err)
-		}
-		if err := b.Run(soon(t)); !errors.Is(err, bus.ErrClosed) {
-			t.Errorf("Run after Close: %v", err)
-		}
-		as[*confirm.UnsentError](t, b.Publish(soon(t), bus.Event{Type: "slow"}))
-		if n := len(br.Channels()); n != 0 {
-			t.Errorf("%d channels are left open", n)
-		}
-	})
-}
-
-// Close with a ctx that ends first says so, and the event comes back.
-func TestCloseCutShort(t *testing.T) {
-	on40(t, func(t *testing.T, br *amqptest.Broker) {
-		b := openBus(t, br, bus.Config{DrainTimeout: time.Minute})
-		subscribe(t, b, "slow", "slow", func(ctx context.Context, _ bus.Received) error { <-ctx.Done(); return ctx.Err() })
-		ended := runBus(b)
-		publish(t, b, bus.Event{Type: "slow"})
-		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		defer cancel()
-		if err := b.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Close: %v", err)
-		}
-		if err := wait(t, ended, "the end of Run"); err != nil {
-			t.Error(err)
-		}
-		synctest.Wait()
-		if q, _ := br.Queue("/", "slow"); q.Ready != 1 {
-			t.Errorf("%+v", q)
-		}
-		if n := len(br.Messages("/", "slow.dlq")); n != 0 {
-			t.Errorf("%d letters", n)
-		}
-	})
-}
-
-// A group whose queue exists with other arguments is refused, by name, and can
-// be subscribed once that is mended.
-func TestSubscribeMismatch(t *testing.T) {
-	each(t, func(t *testing.T, br *amqptest.Broker) {
-		b := openBus(t, br, bus.Config{})
-		operate(t, br, func(ch *amqp.Channel) error {
-			_, err := ch.QueueDeclare("old", true, false, false, false, nil)
-			return err
-		})
-		_, h := collector()
-		err := b.Subscribe(soon(t), "a", "old", h)
-		if mismatch := as[*topology.MismatchError](t, err); mismatch.Entity != `queue "old"` {
-			t.Errorf("%+v", mismatch)
-		}
-		inject(t, br, amqptest.Fault{Do: amqptest.DeleteQueue, Queue: "old"})
-		subscribe(t, b, "a", "old", h)
-		var twice *bus.ConfigError
-		if err := b.Subscribe(soon(t), "b", "old", h); !errors.As(err, &twice) || twice.Field != "group" {
-			t.Errorf("twice: %v", err)
-		}
-	})
-}
-
-// The exchange exists as another kind.
-func TestOpenMismatch(t *testing.T) {
-	each(t, func(t *testing.T, br *amqptest.Broker) {
-		operate(t, br, func(ch *amqp.Channel) error {
-			return ch.ExchangeDeclare("events", "fanout", true, false, false, false, nil)
-		})
-		l := bubble.Open(t, br, link.Config{})
-		_, err := bus.Open(soon(t), l, bus.Config{Logger: quiet})
-		if mismatch := as[*topology.MismatchError](t, err); mismatch.Entity != `exchange "events"` {
-			t.Errorf("%+v", mismatch)
-		}
-	})
-}
-
-// A group's queue is deleted while Run runs: Run ends with an error that names
-// it, after two minutes; the events of the other groups are handled until then.
-func TestQueueOfAGroupDeleted(t *testing.T) {
-	each(t, func(t *testing.T, br *amqptest.Broker) {
-		b := openBus(t, br, bus.Config{})
-		_, h := collector()
-		subscribe(t, b, "#", "gone", h)
-		got, h := collector()
-		subscribe(t, b, "#", "there", h)
-		ended := runBus(b)
-		synctest.Wait()
-		inject(t, br, amqptest.Fault{Do: amqptest.DeleteQueue, Queue: "gone"})
-		pass(time.Minute)
-		publish(t, b, event(1))
-		wait(t, got, "an event of the other group")
-		if refused := as[*consumer.SubscribeError](t, wait(t, ended, "the end of Run")); refused.Queue != "gone" {
-			t.Errorf("%v", refused)
-		}
-	})
 }
 
 // Secrets are redacted in headers and logs, also where the dead-letter queue is

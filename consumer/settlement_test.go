@@ -154,7 +154,7 @@ func TestSettlementsOfOneWrite(t *testing.T) {
 			return nil
 		}})
 		eventually(t, "all are settled", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
-		r.stopped(t)
+		r.Stopped(t)
 		if want := []string{"0 of 1", "0 of 4", "1 of 4", "2 of 4", "3 of 4"}; !slices.Equal(got, want) {
 			t.Fatalf("told %q, want %q", got, want)
 		}

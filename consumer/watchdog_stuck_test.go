@@ -73,7 +73,7 @@ func TestStuckHandler(t *testing.T) {
 						t.Errorf("told: %+v, after %v", over, time.Since(began))
 					}
 					eventually(t, "all are settled", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
-					r.stopped(t)
+					r.Stopped(t)
 				})
 			})
 		}
@@ -100,7 +100,7 @@ func TestAllHandlersStuck(t *testing.T) {
 		if len(all) != 5 || len(heads) != 5 {
 			t.Errorf("%d told, %d stacks", len(all), len(heads))
 		}
-		r.stopped(t)
+		r.Stopped(t)
 	})
 }
 
@@ -143,7 +143,7 @@ func TestStuckBeyondTimeout(t *testing.T) {
 					}
 					found.first(t, consumer.Stuck, true)
 				}
-				r.stopped(t)
+				r.Stopped(t)
 			})
 		})
 	}
@@ -175,7 +175,7 @@ func TestTimeoutElsewhere(t *testing.T) {
 		fill(t, b, "q", 2)
 		eventually(t, "both are handled", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
 		found.none(t)
-		r.stopped(t)
+		r.Stopped(t)
 	})
 }
 
@@ -200,7 +200,7 @@ func TestPostponedIsNotStuck(t *testing.T) {
 		pass(2 * time.Hour)
 		eventually(t, "it is handled", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
 		found.none(t)
-		r.stopped(t)
+		r.Stopped(t)
 	})
 }
 
@@ -249,6 +249,6 @@ func TestStuckLoop(t *testing.T) {
 			t.Errorf("told: %+v", over)
 		}
 		eventually(t, "all are acked", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
-		r.stopped(t)
+		r.Stopped(t)
 	})
 }

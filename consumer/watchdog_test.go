@@ -15,6 +15,7 @@ import (
 
 	"github.com/hareline/hareline/amqptest"
 	"github.com/hareline/hareline/consumer"
+	"github.com/hareline/hareline/internal/bubble"
 	"github.com/hareline/hareline/link"
 )
 
@@ -100,7 +101,7 @@ func TestForgottenByTheBroker(t *testing.T) {
 			Queue: "q", Watchdog: consumer.WatchdogConfig{OnEvent: found.add},
 			Handler: func(_ context.Context, d amqp.Delivery) error { c.add(d); return nil },
 		})
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Consuming)
 		pass(10 * time.Minute)
 		found.none(t)
 		inject(t, b, amqptest.Fault{Do: amqptest.ForgetConsumers, Queue: "q"})
@@ -117,7 +118,7 @@ func TestForgottenByTheBroker(t *testing.T) {
 		eventually(t, "all are handled", func() bool { q, _ := b.Queue("/", "q"); return q.Ready+q.Unacked == 0 })
 		found.first(t, consumer.Forgotten, true)
 		c.once(t, 20)
-		if told := r.told(); told[consumer.Disconnected] != 0 {
+		if told := r.Told(); told[consumer.Disconnected] != 0 {
 			t.Errorf("told: %v", told)
 		}
 		if n := len(b.Consumers("/")); n != 1 {
@@ -125,7 +126,7 @@ func TestForgottenByTheBroker(t *testing.T) {
 		}
 		pass(time.Hour)
 		found.first(t, consumer.Forgotten, false) // once
-		r.stopped(t)
+		r.Stopped(t)
 	})
 }
 
@@ -141,13 +142,13 @@ func TestForgottenBesideOthers(t *testing.T) {
 			Watchdog: consumer.WatchdogConfig{OnEvent: found.add, Consumers: tagsOf(b)},
 		}
 		r := run(t, l, cfg)
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Consuming)
 		fill(t, b, "q", 2)
 		pass(time.Minute)
 		inject(t, b, amqptest.Fault{Do: amqptest.ForgetConsumers, Queue: "q"})
 		cfg.Tag, cfg.Watchdog = "other", consumer.WatchdogConfig{OnEvent: blind.add}
 		other := run(t, l, cfg)
-		other.becomes(t, consumer.Consuming)
+		other.Becomes(t, consumer.Consuming)
 		found.first(t, consumer.Forgotten, false)
 		pass(time.Second)
 		close(hold)
@@ -155,8 +156,8 @@ func TestForgottenBesideOthers(t *testing.T) {
 		found.first(t, consumer.Forgotten, true)
 		left(t, b, "q")
 		blind.none(t)
-		r.stopped(t)
-		other.stopped(t)
+		r.Stopped(t)
+		other.Stopped(t)
 	})
 }
 
@@ -199,9 +200,9 @@ func TestNotForgotten(t *testing.T) {
 					cfg := consumer.Config{Queue: "q", Control: &control, Handler: nothing, Watchdog: consumer.WatchdogConfig{
 						Every: 3 * time.Second, Consumers: list(b), OnEvent: found.add,
 					}}
-					both := []*running{run(t, l, cfg), run(t, l, cfg)}
+					both := []*bubble.Consumer{run(t, l, cfg), run(t, l, cfg)}
 					for _, r := range both {
-						r.becomes(t, consumer.Consuming)
+						r.Becomes(t, consumer.Consuming)
 					}
 					for _, how := range []func(error) func(){control.Hold, control.Pause} {
 						pass(5 * time.Minute)
@@ -216,7 +217,7 @@ func TestNotForgotten(t *testing.T) {
 					pass(5 * time.Minute)
 					found.none(t)
 					for _, r := range both {
-						r.stopped(t)
+						r.Stopped(t)
 					}
 				})
 			})
@@ -230,7 +231,7 @@ func TestForgottenAgainAndAgain(t *testing.T) {
 		declare(t, b, "q", quorum)
 		var found findings
 		r := run(t, open(t, b, link.Config{}), consumer.Config{Queue: "q", Handler: nothing, Watchdog: consumer.WatchdogConfig{OnEvent: found.add}})
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Consuming)
 		pass(time.Minute)
 		inject(t, b, amqptest.Fault{Do: amqptest.ForgetConsumers, Queue: "q"})
 		always := inject(t, b, amqptest.Fault{Do: amqptest.ForgetConsumers, On: "basic.consume", Queue: "q", Times: -1})
@@ -240,7 +241,7 @@ func TestForgottenAgainAndAgain(t *testing.T) {
 		}
 		always.Remove()
 		eventually(t, "the broker knows it", func() bool { return len(found.of(consumer.Forgotten, true)) == 1 })
-		r.stopped(t)
+		r.Stopped(t)
 	})
 }
 
@@ -258,7 +259,7 @@ func TestLooksThatAreNotNeeded(t *testing.T) {
 			on40(t, func(t *testing.T, b *amqptest.Broker) {
 				declare(t, b, "q", quorum)
 				r := run(t, open(t, b, link.Config{}), consumer.Config{Queue: "q", Handler: nothing, Watchdog: consumer.WatchdogConfig{Off: tt.off}})
-				r.becomes(t, consumer.Consuming)
+				r.Becomes(t, consumer.Consuming)
 				operate(t, b, func(ch *amqp.Channel) error {
 					for range 360 {
 						if tt.traffic {
@@ -275,7 +276,7 @@ func TestLooksThatAreNotNeeded(t *testing.T) {
 				if n := len(opened) - 3; n < tt.channels-1 || n > tt.channels+1 {
 					t.Errorf("%d channels were opened to look, want %d", n, tt.channels)
 				}
-				r.stopped(t)
+				r.Stopped(t)
 			})
 		})
 	}
@@ -297,7 +298,7 @@ func TestWatchdogEndsWithRun(t *testing.T) {
 		fill(t, b, "q", 1)
 		pass(time.Hour)
 		began := time.Now()
-		r.stopped(t)
+		r.Stopped(t)
 		if took := time.Since(began); took > 10*time.Second {
 			t.Errorf("Run took %v to end", took)
 		}

@@ -71,7 +71,7 @@ func TestUnsettled(t *testing.T) {
 					b.CutConnections()
 				}
 				found.first(t, consumer.Unsettled, true)
-				r.stopped(t)
+				r.Stopped(t)
 			})
 		})
 	}
@@ -87,7 +87,7 @@ func TestUnsettledAtOnce(t *testing.T) {
 			Queue: "q", Prefetch: 10, Watchdog: consumer.WatchdogConfig{OnEvent: found.add, Looks: 5},
 			Handler: func(context.Context, amqp.Delivery) error { return &forwarded{done: release} },
 		})
-		r.becomes(t, consumer.Consuming)
+		r.Becomes(t, consumer.Consuming)
 		fill(t, b, "q", 50)
 		began := time.Now()
 		e := found.first(t, consumer.Unsettled, false)
@@ -96,7 +96,7 @@ func TestUnsettledAtOnce(t *testing.T) {
 		}
 		close(release)
 		found.first(t, consumer.Unsettled, true)
-		r.stopped(t)
+		r.Stopped(t)
 	})
 }
 
@@ -146,11 +146,11 @@ func TestNotUnsettled(t *testing.T) {
 					return nil
 				})
 				found.none(t)
-				if told := r.told(); tt.told != "" && told[tt.told] == 0 {
+				if told := r.Told(); tt.told != "" && told[tt.told] == 0 {
 					t.Errorf("told: %v", told)
 				}
-				r.stop()
-				_ = r.wait(t) // some do not heed their ctx
+				r.Stop()
+				_ = r.Wait(t) // some do not heed their ctx
 				pass(time.Hour)
 			})
 		})
@@ -186,6 +186,6 @@ func TestUnsettledBehindHandlers(t *testing.T) {
 		}
 		close(release)
 		found.first(t, consumer.Unsettled, true)
-		r.stopped(t)
+		r.Stopped(t)
 	})
 }

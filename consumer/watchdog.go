@@ -142,7 +142,7 @@ func (w *watchdog) count(ctx context.Context, s *session) (census, bool) {
 	select {
 	case c := <-reply:
 		w.noteAnswer()
-		return c, true
+		return c, !isClosed(s.sub.stopping)
 	case <-s.sub.stopping:
 	case <-ctx.Done():
 	case <-patience.C:

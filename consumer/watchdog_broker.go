@@ -158,15 +158,12 @@ func (w *watchdog) lookAtBroker(ctx context.Context, s *session, c census) {
 		l = w.ask(ctx, s)
 		l.delivered = delivered
 	}
-	if isClosed(s.sub.stopping) || ctx.Err() != nil {
+	c, ok := w.count(ctx, s)
+	if !ok {
 		return // what was told is of another time
 	}
-	if c, ok := w.count(ctx, s); ok { // what came meanwhile counts, too
-		l.delivered = c.delivered > w.delivered
-		w.delivered = c.delivered
-	} else {
-		return
-	}
+	l.delivered = c.delivered > w.delivered // what came meanwhile counts, too
+	w.delivered = c.delivered
 	seen, replace := w.presence.note(l)
 	switch {
 	case seen == known:

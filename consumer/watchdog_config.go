@@ -10,7 +10,7 @@ import (
 
 // WatchdogConfig is how a consumer watches itself: whether the broker still knows
 // it, whether handlers come to an end, whether what is delivered gets settled. It is
-// on by default: a message costs two atomic writes, and a consumer that nothing is
+// on by default: a message costs three atomic writes, and a consumer that nothing is
 // delivered to a passive queue.declare, on a channel of its own, for each look.
 //
 // What is found is logged, at error, and told to OnEvent. The one thing that it does
@@ -79,7 +79,7 @@ const (
 	Forgotten Finding = "forgotten"
 	// Stuck is a handler beyond its deadline, told once for each delivery and when
 	// it has returned after all. Its worker is lost until then, and at
-	// Config.ConsumerTimeout the broker takes back all that the session holds; a
+	// Config.ConsumerTimeout the broker takes back what the session holds (R 19); a
 	// restart of the process is what helps. Without MessageID it can be the
 	// consumer's own loop, which a Logger that blocks holds up.
 	Stuck Finding = "stuck"

@@ -50,7 +50,7 @@ func (f *findings) none(t *testing.T) {
 	}
 }
 
-// first waits for the first of one sort, and checks that it stays the only one for an hour.
+// first waits for the first of one sort, which must be the only one so far.
 func (f *findings) first(t *testing.T, finding consumer.Finding, over bool) consumer.WatchdogEvent {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%s, over: %v", finding, over), func() bool { return len(f.of(finding, over)) > 0 })
@@ -135,19 +135,18 @@ func TestForgottenByTheBroker(t *testing.T) {
 func TestForgottenBesideOthers(t *testing.T) {
 	kinds(t, func(t *testing.T, b *amqptest.Broker) {
 		var found, blind findings
-		l := open(t, b, link.Config{})
 		hold := make(chan struct{})
 		cfg := consumer.Config{
 			Queue: "q", Workers: 2, Prefetch: 2, Handler: func(context.Context, amqp.Delivery) error { <-hold; return nil },
 			Watchdog: consumer.WatchdogConfig{OnEvent: found.add, Consumers: tagsOf(b)},
 		}
-		r := run(t, l, cfg)
+		r := run(t, open(t, b, link.Config{}), cfg)
 		r.Becomes(t, consumer.Consuming)
 		fill(t, b, "q", 2)
 		pass(time.Minute)
 		inject(t, b, amqptest.Fault{Do: amqptest.ForgetConsumers, Queue: "q"})
-		cfg.Tag, cfg.Watchdog = "other", consumer.WatchdogConfig{OnEvent: blind.add}
-		other := run(t, l, cfg)
+		cfg.Watchdog = consumer.WatchdogConfig{OnEvent: blind.add}
+		other := run(t, open(t, b, link.Config{}), cfg) // as another process would, with the same Tag
 		other.Becomes(t, consumer.Consuming)
 		found.first(t, consumer.Forgotten, false)
 		pass(time.Second)
@@ -158,6 +157,44 @@ func TestForgottenBesideOthers(t *testing.T) {
 		blind.none(t)
 		r.Stopped(t)
 		other.Stopped(t)
+	})
+}
+
+// A consumer that is forgotten before the first look.
+func TestForgottenAtOnce(t *testing.T) {
+	kinds(t, func(t *testing.T, b *amqptest.Broker) {
+		var found findings
+		r := run(t, open(t, b, link.Config{}), consumer.Config{Queue: "q", Handler: nothing, Watchdog: consumer.WatchdogConfig{OnEvent: found.add}})
+		r.Becomes(t, consumer.Consuming)
+		synctest.Wait()
+		inject(t, b, amqptest.Fault{Do: amqptest.ForgetConsumers, Queue: "q"})
+		found.first(t, consumer.Forgotten, false)
+		found.first(t, consumer.Forgotten, true)
+		r.Stopped(t)
+	})
+}
+
+// One look missed the consumer of a session that was then lost: that counts nothing
+// against the next.
+func TestLooksOfOneSession(t *testing.T) {
+	on40(t, func(t *testing.T, b *amqptest.Broker) {
+		declare(t, b, "q", quorum)
+		var found findings
+		looks := func() int {
+			return len(b.Trace(func(e amqptest.Event) bool { return e.Kind == amqptest.EventChannelOpened }))
+		}
+		r := run(t, open(t, b, link.Config{}), consumer.Config{Queue: "q", Handler: nothing, Watchdog: consumer.WatchdogConfig{OnEvent: found.add}})
+		r.Becomes(t, consumer.Consuming)
+		synctest.Wait()
+		for range 10 {
+			inject(t, b, amqptest.Fault{Do: amqptest.ForgetConsumers, Queue: "q"})
+			before := looks()
+			eventually(t, "a look", func() bool { return looks() > before })
+			b.CutConnections()
+			eventually(t, "it consumes again", func() bool { return len(b.Consumers("/")) == 1 })
+		}
+		found.none(t)
+		r.Stopped(t)
 	})
 }
 

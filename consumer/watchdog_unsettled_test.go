@@ -94,6 +94,8 @@ func TestUnsettledAtOnce(t *testing.T) {
 		if took := time.Since(began); e.Unsettled.Pending != 10 || took < 2*time.Minute || took > 3*time.Minute {
 			t.Errorf("after %v: %+v", took, e)
 		}
+		pass(10 * time.Minute)
+		found.first(t, consumer.Unsettled, false) // once
 		close(release)
 		found.first(t, consumer.Unsettled, true)
 		r.Stopped(t)

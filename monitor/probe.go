@@ -17,8 +17,9 @@ import (
 
 // Probe sends a message through a delay ladder, now and then, and measures how much
 // later than due it comes back. At-least-once dead-lettering holds what its target does
-// not take, and no count of the broker shows that (H 6, R 35): messages that wait for
-// their retry stand still, and every queue looks empty.
+// not take, and no count over AMQP shows that (H 6): messages that wait for their retry
+// stand still, and every queue looks empty. The management API's numbers do, where
+// statistics are on (F 36), and so does Monitor.
 //
 // A probe passes the levels of its Delay (see [Probe.Levels]) and no others, and comes to
 // a queue of its own. So it shows a level that stands, is missing or bound to nothing, but

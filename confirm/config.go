@@ -26,7 +26,8 @@ type Config struct {
 	// MaxHeaderBytes bounds the encoded headers of Publish and Send; Start,
 	// which carries copies of what a broker has once accepted, takes up to
 	// 120 KiB. A header frame near frame_max (128 KiB) kills the connection of
-	// whoever receives it (H 10.4). Default 32 KiB.
+	// whoever receives it (H 10.4). With a Tracer 8 KiB more are taken, which may be
+	// its own. Default 32 KiB.
 	MaxHeaderBytes int
 	// MaxBodyBytes bounds the body of Publish and Send. RabbitMQ 4 refuses
 	// more than 16 MiB, closing the channel (H 10.5). Default 16 MiB.

@@ -89,6 +89,7 @@ func (r *Receipt) via() string {
 func (r *Receipt) end() {
 	if r.traced != nil {
 		r.traced(r.err, r.waited)
+		r.traced = nil // a kept receipt must not keep the span
 	}
 	close(r.done)
 }

@@ -42,7 +42,7 @@ func (p *partition) call(ctx context.Context, it *item) error {
 			p.cfg.Retry.First(it.at)
 		}
 	}
-	return p.handler(settlement.Keep(ctx), it.d)
+	return p.handler(settlement.Keep(ctx, &it.attempts), it.d)
 }
 
 // attempted settles, or prepares the next attempt, or buries. A worker is free for
@@ -190,7 +190,7 @@ func (p *partition) settle(l *line, it *item, outcome error) {
 func (p *partition) buried(ctx context.Context, it *item, dead error) error {
 	failing := func(context.Context, amqp.Delivery) error { return dead }
 	for n := 0; ; n++ {
-		err := p.outcome(ctx, it, safely(func() error { return p.bury(failing)(ctx, it.d) }))
+		err := p.outcome(ctx, it, safely(func() error { return p.bury(failing)(verdict.WithValues(ctx, it.attempts.Last()), it.d) }))
 		if err == nil || errors.Is(err, errLeft) {
 			return err
 		}

@@ -8,21 +8,23 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hareline/hareline/consumer"
+	"github.com/hareline/hareline/internal/settlement"
 	"github.com/hareline/hareline/story"
 )
 
 // item is one delivery here. To the consumer it is a pending error: it waits, and
 // then settles by the outcome.
 type item struct {
-	ctx     context.Context //nolint:containedctx // of the delivery, for all of its attempts
-	d       amqp.Delivery
-	sub     *consumer.Subscription
-	at      time.Time
-	story   story.Story // from the first attempt on
-	told    bool        // story is set
-	delayed time.Duration
-	done    chan struct{}
-	outcome error // once done is closed
+	ctx      context.Context //nolint:containedctx // of the delivery, for all of its attempts
+	d        amqp.Delivery
+	sub      *consumer.Subscription
+	at       time.Time
+	story    story.Story // from the first attempt on
+	told     bool        // story is set
+	delayed  time.Duration
+	attempts settlement.Kept
+	done     chan struct{}
+	outcome  error // once done is closed
 }
 
 func (it *item) Error() string { return "ordered: the message is in the line of its key" }

@@ -15,7 +15,7 @@ const maxText = 2 << 10
 // recordError makes err the span's status, and an event with its class.
 func (t *Telemetry) recordError(span trace.Span, err error) {
 	text := t.text(err)
-	span.AddEvent(exceptionEvent, trace.WithAttributes(keyExcType.String(clean(story.Class(err))), keyExcMessage.String(text)))
+	span.AddEvent(exceptionEvent, trace.WithAttributes(keyExcType.String(classOf(err)), keyExcMessage.String(text)))
 	span.SetStatus(codes.Error, text)
 }
 
@@ -31,9 +31,25 @@ func (t *Telemetry) text(err error) string {
 			err = cause
 		}
 	}
-	text := t.cfg.Redact(err.Error())
+	text := safely(func() string { return t.cfg.Redact(err.Error()) }, "the error's text, or Config.Redact, panicked")
 	if len(text) > maxText {
 		text = text[:maxText]
 	}
 	return clean(text)
+}
+
+// classOf is story.Class, fit for an exporter.
+func classOf(err error) string {
+	return clean(safely(func() string { return story.Class(err) }, "error"))
+}
+
+// safely calls what may be the program's. Its panic would end a publisher's goroutine,
+// or make a failure of an attempt whose copy is under way.
+func safely(f func() string, otherwise string) (text string) {
+	defer func() {
+		if v := recover(); v != nil {
+			text = otherwise
+		}
+	}()
+	return f()
 }

@@ -102,12 +102,12 @@ func TestTraceOfCopiesThatAreRepeated(t *testing.T) {
 		if got, want := outline(spans), `send orders confirmed
   process orders parked
     park orders nacked
+    park orders nacked
     ack orders
-  park orders nacked
-  park orders confirmed
-    delay orders
-    process orders handled
-      ack orders
+    park orders confirmed
+      delay orders
+      process orders handled
+        ack orders
 `; got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}

@@ -2,6 +2,8 @@ package telemetry
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -19,6 +21,8 @@ const (
 	maxField     = 512 // what W3C wants of tracestate to be carried, at least
 	maxHeaders   = story.DefaultLimit - 2*maxBaggage
 	maxRead      = 8 << 10 // W3C's limit for baggage
+	maxAdded     = 2*maxBaggage - 64
+	maxName      = 255 // AMQP's for the name of a header
 )
 
 // laterHeader is confirm.HeaderLater: a message that waits for its time has its own
@@ -49,7 +53,7 @@ func (c carrier) Set(name, value string) {
 	if name == baggageField {
 		limit = maxBaggage
 	}
-	if len(value) <= limit {
+	if len(value) <= limit && len(name) <= maxName {
 		c[name] = value
 	}
 }
@@ -102,19 +106,46 @@ func (t *Telemetry) read(ctx context.Context, h amqp.Table) (context.Context, tr
 }
 
 // write puts ctx's context into h in place of another one. Baggage that h has stays
-// where ctx has none.
+// where ctx has none. Where there is no room, the context that h has stays, too: it is
+// of the same trace.
 func (t *Telemetry) write(ctx context.Context, h amqp.Table) {
 	if len(h) > 0 {
+		if story.Size(h) > maxHeaders {
+			return
+		}
 		for _, name := range t.fields {
 			if name != baggageField {
 				delete(h, name)
 			}
 		}
-		if story.Size(h) > maxHeaders {
-			return
+	}
+	if !t.foreign {
+		t.cfg.Propagator.Inject(ctx, carrier(h))
+		return
+	}
+	t.writeForeign(ctx, h)
+}
+
+// writeForeign is write for a propagator of the program's, which may add what it
+// likes: there is room for as much as a publisher allows a tracer.
+func (t *Telemetry) writeForeign(ctx context.Context, h amqp.Table) {
+	added := amqp.Table{}
+	t.cfg.Propagator.Inject(ctx, carrier(added))
+	room := maxAdded
+	put := func(name string) {
+		value, ok := added[name].(string)
+		if size := len(name) + len(value) + 6; ok && size <= room {
+			room -= size
+			h[name] = value
+			delete(added, name)
 		}
 	}
-	t.cfg.Propagator.Inject(ctx, carrier(h))
+	for _, name := range t.fields { // the span's identity is among these
+		put(name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(added)) {
+		put(name)
+	}
 }
 
 // noteParked writes when a message was parked, for the span of its delay, and removes

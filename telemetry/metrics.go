@@ -73,7 +73,7 @@ var delays = []float64{0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 
 // attempts are the boundaries for how often a message was handled.
 var attempts = []float64{1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100}
 
-// histograms makes those. on: the provider records some of them.
+// histograms makes those. on: the provider records something.
 func (in *instruments) histograms(meter metric.Meter) (on bool, err error) {
 	var errs []error
 	of := func(name, text string, boundaries []float64) metric.Float64Histogram {
@@ -91,6 +91,11 @@ func (in *instruments) histograms(meter metric.Meter) (on bool, err error) {
 	in.attempts, err = meter.Int64Histogram("hareline.process.attempts", metric.WithUnit("{attempt}"),
 		metric.WithDescription("Attempts that a message took until it was handled, or buried."), metric.WithExplicitBucketBoundaries(attempts...))
 	on = on || err == nil && in.attempts.Enabled(context.Background())
+	errs = append(errs, err)
+	// Nothing is counted in this one, so it is never exported: where a program drops
+	// histograms, it tells whether there is anybody for the rest.
+	probe, err := meter.Int64Counter("hareline.probe")
+	on = on || err == nil && probe.Enabled(context.Background())
 	return on, errors.Join(append(errs, err)...)
 }
 

@@ -11,6 +11,9 @@ import (
 // consumer.Config.OnHealth:
 //
 //	OnHealth: func(h consumer.Health) { tel.OnHealth(h.Queue, string(h.Status)) },
+//
+// Where a process has several consumers of one queue, hareline.consumer.state is what
+// any of them told last: watch hareline.consumer.changes there.
 func (t *Telemetry) OnHealth(queue, status string) {
 	if t != nil && t.counts != nil {
 		t.counts.processes.of(queueName(queue)) // whose counts begin at 0, before the first message

@@ -29,17 +29,19 @@ type links struct {
 type roleState struct {
 	as         metric.ObserveOption
 	connected  int64
-	lost       int64 // and not made again yet
+	servers    map[string]int // of them, by server
+	lost       int64          // and not made again yet
 	reconnects int64
 	blocked    map[string]int // connections, by server
 	since      time.Time      // that any is blocked
 	total      time.Duration  // before since
+	told       time.Duration  // a counter must not go back when an end is told late
 }
 
 func (l *links) init() {
 	for i := range l.roles {
 		l.roles[i].as = observed(system, keyRole.String(link.Role(i).String())) //nolint:gosec // there are two
-		l.roles[i].blocked = make(map[string]int)
+		l.roles[i].servers, l.roles[i].blocked = make(map[string]int), make(map[string]int)
 	}
 }
 
@@ -53,22 +55,24 @@ func (l *links) change(s link.State) {
 	switch s.Status {
 	case link.Connected:
 		r.connected++
+		r.servers[s.Server]++
 		if r.lost > 0 {
 			r.lost--
 			r.reconnects++
 		}
 	case link.Disconnected:
-		r.connected--
 		r.lost++
-		r.unblock(s.Server, s.At)
+		r.gone(s.Server, s.At)
 	case link.Closed:
 		if s.Server == "" { // it was lost before
 			r.lost--
 			return
 		}
-		r.connected--
-		r.unblock(s.Server, s.At)
+		r.gone(s.Server, s.At)
 	case link.Blocked:
+		if r.blocked[s.Server] >= max(1, r.servers[s.Server]) { // told again, with another reason
+			return
+		}
 		if len(r.blocked) == 0 {
 			r.since = s.At
 		}
@@ -76,6 +80,15 @@ func (l *links) change(s link.State) {
 	case link.Unblocked:
 		r.unblock(s.Server, s.At)
 	}
+}
+
+// gone ends a connection to that server.
+func (r *roleState) gone(server string, at time.Time) {
+	r.connected--
+	if r.servers[server]--; r.servers[server] <= 0 {
+		delete(r.servers, server)
+	}
+	r.unblock(server, at)
 }
 
 // unblock ends the block of one connection to that server, if there is one.
@@ -93,10 +106,12 @@ func (r *roleState) unblock(server string, at time.Time) {
 
 // blockedFor is the time for which any connection has been blocked.
 func (r *roleState) blockedFor(now time.Time) time.Duration {
-	if len(r.blocked) == 0 {
-		return r.total
+	lasted := r.total
+	if len(r.blocked) > 0 {
+		lasted += max(0, now.Sub(r.since))
 	}
-	return r.total + max(0, now.Sub(r.since))
+	r.told = max(r.told, lasted)
+	return r.told
 }
 
 // each calls f for the two roles.

@@ -95,14 +95,19 @@ func (in *instruments) processed(ctx context.Context, a attempt) {
 		return
 	}
 	if a.verdict != verdictFailed {
-		s.consumed.Add(1)
-		if a.redelivered {
-			s.redelivered.Add(1)
-		}
+		s.count(a)
 	}
 	in.handled.Record(ctx, a.ended.Sub(a.began).Seconds(), *s.verdicts.of(verdictKey{a.verdict, a.failure})...)
 	if a.verdict == verdictHandled || a.verdict == verdictForwarded || a.verdict == verdictAnswered {
 		in.attempts.Record(ctx, int64(a.number), s.handled...)
+	}
+}
+
+// count counts a delivery.
+func (s *processSeries) count(a attempt) {
+	s.consumed.Add(1)
+	if a.redelivered {
+		s.redelivered.Add(1)
 	}
 }
 
@@ -112,6 +117,9 @@ func (in *instruments) settled(ctx context.Context, a attempt, r settlement.Resu
 		return
 	}
 	s := in.processes.of(queueName(a.queue))
+	if a.verdict == verdictFailed && r.Method != "" { // it was the last attempt: the message is a letter
+		s.count(a)
+	}
 	if r.Method == "" || r.Err != nil {
 		s.lost.Add(1)
 	}

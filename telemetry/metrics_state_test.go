@@ -5,6 +5,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+
+	"github.com/hareline/hareline/internal/settlement"
 	"github.com/hareline/hareline/link"
 )
 
@@ -107,4 +110,60 @@ hareline.watchdog.findings{finding=forgotten destination.name=work} 4
 hareline.watchdog.findings{finding=stuck destination.name=work} 2
 hareline.watchdog.findings{finding=unsettled destination.name=work} 1
 `)
+}
+
+// What is told late must not make a counter go back, which reads as a restart; and a
+// server that tells twice that it blocks is over it once it tells of the end.
+func TestBlockedTimeNeverGoesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, measured := counting(t)
+		tel := &Telemetry{counts: in}
+		tell := func(status link.Status, at time.Time) {
+			tel.OnState(link.State{Role: link.Publishing, Status: status, Server: "a", At: at})
+		}
+		blocked := func() []string { return containing(measured(), "blocked") }
+		tell(link.Connected, time.Now())
+		tell(link.Blocked, time.Now())
+		tell(link.Blocked, time.Now())
+		<-time.After(5 * time.Second)
+		ended := time.Now()
+		<-time.After(5 * time.Second) // the hook is late
+		expect(t, blocked(), `hareline.link.blocked.time{role=publishing} 10`)
+		tell(link.Unblocked, ended)
+		expect(t, blocked(), `hareline.link.blocked.time{role=publishing} 10`)
+		tell(link.Blocked, time.Now())
+		<-time.After(7 * time.Second)
+		expect(t, blocked(), `hareline.link.blocked.time{role=publishing} 12`)
+		tell(link.Unblocked, time.Now())
+		<-time.After(time.Minute)
+		expect(t, blocked(), `hareline.link.blocked.time{role=publishing} 12`)
+	})
+}
+
+// A program that drops histograms, which cost the most, keeps its counters.
+func TestCountersWithoutHistograms(t *testing.T) {
+	in, measured := counting(t, sdk.WithView(sdk.NewView(sdk.Instrument{Kind: sdk.InstrumentKindHistogram}, sdk.Stream{Aggregation: sdk.AggregationDrop{}})))
+	if in == nil {
+		t.Fatal("nothing is counted")
+	}
+	tel := &Telemetry{counts: in}
+	tel.OnHealth("work", "consuming")
+	expect(t, measured(), `
+hareline.consumer.changes{state=consuming destination.name=work} 1
+hareline.consumer.state{state=consuming destination.name=work} 1`)
+}
+
+// A delivery of package ordered that ends as a letter was consumed, once.
+func TestConsumedOfKeptDeliveries(t *testing.T) {
+	in, measured := counting(t)
+	a := attempt{queue: "work", number: 1, kept: true, redelivered: true, verdict: verdictFailed, failure: "error"}
+	for range 2 {
+		in.processing(a)
+		in.processed(t.Context(), a)
+	}
+	expect(t, containing(measured(), "consumed"), "")
+	in.settled(t.Context(), a, settlement.Result{Method: "ack"})
+	expect(t, append(containing(measured(), "consumed"), containing(measured(), "redelivered")...), `
+messaging.client.consumed.messages{destination.name=work operation.name=process} 1
+hareline.process.redelivered{destination.name=work} 1`)
 }

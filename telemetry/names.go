@@ -104,12 +104,12 @@ func nameReceive(p place) *named {
 
 // nameProcess names the span of an attempt.
 func nameProcess(p place) *named {
-	return name(spanName(p.op, p.queue), trace.SpanKindConsumer, consumed(p, typeProcess)...)
+	return name(spanName(p.op, stable(p.queue)), trace.SpanKindConsumer, consumed(p, typeProcess)...)
 }
 
 // nameSettle names the span of a settlement.
 func nameSettle(p place) *named {
-	return name(spanName(p.op, p.queue), trace.SpanKindClient, consumed(p, typeSettle)...)
+	return name(spanName(p.op, stable(p.queue)), trace.SpanKindClient, consumed(p, typeSettle)...)
 }
 
 // nameDelay names the span in which a message waits on the delay ladder.
@@ -123,7 +123,18 @@ func consumed(p place, kind attribute.KeyValue) []attribute.KeyValue {
 	if p.queue != "" {
 		attributes = append(attributes, keyQueue.String(clean(p.queue)))
 	}
+	if isTemporary(p.queue) {
+		attributes = append(attributes, keyTemporary.Bool(true))
+	}
 	return attributes
+}
+
+// stable is a queue's name for the name of a span, "" of one that the server has named.
+func stable(queue string) string {
+	if isTemporary(queue) {
+		return ""
+	}
+	return queue
 }
 
 // destination is what the conventions for RabbitMQ make of it: exchange, routing key

@@ -51,6 +51,11 @@ func (t *Telemetry) traceAttempt(ctx context.Context, d amqp.Delivery, next func
 	a, teller, s := attemptOf(ctx, &d)
 	it := t.attempts.of(place{opProcess, d.Exchange, d.RoutingKey, a.queue}, nameProcess)
 	in, own, ok := t.read(ctx, ownHeaders(d.Headers))
+	kept := settlement.KeptOf(ctx)
+	if !ok && kept != nil && kept.Last() != nil { // nobody traced its publish: the first attempt began the trace
+		own = trace.SpanContextFromContext(kept.Last())
+		in, ok = trace.ContextWithSpanContext(ctx, own), own.IsValid()
+	}
 	root := !ok || t.cfg.Links
 	var more []trace.SpanStartOption
 	// The span around Run, if there is one, is none of the message's.
@@ -64,6 +69,9 @@ func (t *Telemetry) traceAttempt(ctx context.Context, d amqp.Delivery, next func
 		more = append(more, trace.WithNewRoot())
 	}
 	spanCtx, span, base := it.start(in, t.tracer, root, more...)
+	if kept != nil {
+		kept.Note(spanCtx)
+	}
 	t.counts.processing(a)
 	j := judged{verdict: verdictPanicked}
 	defer func() { // of a panic, too: that goes on to the consumer
@@ -104,7 +112,7 @@ func (a *attempt) conclude(j judged) {
 	a.ended, a.verdict = time.Now(), j.verdict
 	switch {
 	case j.err != nil:
-		a.failure = clean(story.Class(j.err))
+		a.failure = classOf(j.err)
 	case a.verdict == verdictPanicked:
 		a.failure = "panic"
 	}

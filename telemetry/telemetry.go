@@ -13,10 +13,11 @@ import (
 // Telemetry traces and counts messages. Its methods are safe for concurrent use.
 // Nil is one that does nothing.
 type Telemetry struct {
-	cfg    Config
-	tracer trace.Tracer // nil: no traces
-	counts *instruments // nil: no metrics
-	fields []string     // of the propagator
+	cfg     Config
+	tracer  trace.Tracer // nil: no traces
+	counts  *instruments // nil: no metrics
+	fields  []string     // of the propagator
+	foreign bool         // it is the program's, and adds what it likes
 
 	sends    names
 	attempts names
@@ -29,6 +30,7 @@ type Telemetry struct {
 //
 // Errors: a Propagator without fields; those of the MeterProvider.
 func New(cfg Config) (*Telemetry, error) {
+	foreign := cfg.Propagator != nil
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -37,7 +39,7 @@ func New(cfg Config) (*Telemetry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: Config.MeterProvider: %w", err)
 	}
-	return &Telemetry{cfg: cfg, tracer: tracerOf(cfg.TracerProvider), counts: counts, fields: cfg.Propagator.Fields()}, nil
+	return &Telemetry{cfg: cfg, tracer: tracerOf(cfg.TracerProvider), counts: counts, fields: cfg.Propagator.Fields(), foreign: foreign}, nil
 }
 
 // tracerOf is nil where the provider is none: a span without an identity is nobody's.

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/http/httptest"
 	"os"
+	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -105,9 +106,10 @@ func follow(ctx context.Context, url string, provider *trace.TracerProvider) err
 		return err
 	}
 	buried := make(chan struct{})
+	tellBuried := sync.OnceFunc(func() { close(buried) })
 	copies, err := confirm.Open(ctx, l, confirm.Config{Tracer: tel, OnOutcome: func(o confirm.Outcome) {
 		if o.Key == orders.DeadLetterQueue && o.Err == nil {
-			close(buried)
+			tellBuried()
 		}
 	}})
 	if err != nil {
@@ -122,6 +124,7 @@ func follow(ctx context.Context, url string, provider *trace.TracerProvider) err
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	handled := make(chan struct{})
+	tellHandled := sync.OnceFunc(func() { close(handled) }) // it may be delivered again
 	replayed := make(chan error, 1)
 	go func() {
 		defer stop() // Run drains, then closes publishers and link
@@ -143,7 +146,7 @@ func follow(ctx context.Context, url string, provider *trace.TracerProvider) err
 			failures--
 			return retry.Transient(errors.New("the warehouse does not answer"))
 		}
-		close(handled)
+		tellHandled()
 		return nil
 	},
 		tel.Middleware(), // the outermost: it sees what the others make of an error

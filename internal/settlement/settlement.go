@@ -5,6 +5,7 @@ package settlement
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,14 +50,37 @@ func From(ctx context.Context) (Teller, bool) {
 	return t, ok
 }
 
+// Kept is a delivery of which there are several attempts before it is settled. Its
+// methods are safe for concurrent use.
+type Kept struct {
+	last atomic.Pointer[context.Context]
+}
+
+// Note enters the ctx of the attempt that is made now.
+func (k *Kept) Note(ctx context.Context) { k.last.Store(&ctx) }
+
+// Last is the ctx of the last attempt, nil where nobody noted one: what comes after
+// it in the trace of the message has its values.
+func (k *Kept) Last() context.Context {
+	if last := k.last.Load(); last != nil {
+		return *last
+	}
+	return nil
+}
+
 type keptKey struct{}
 
 // Keep returns the ctx of a handler whose errors settle nothing: the delivery is
 // kept, and tried again in this process or buried.
-func Keep(ctx context.Context) context.Context { return context.WithValue(ctx, keptKey{}, true) }
+func Keep(ctx context.Context, k *Kept) context.Context {
+	return context.WithValue(ctx, keptKey{}, k)
+}
 
-// IsKept tells a ctx of Keep.
-func IsKept(ctx context.Context) bool {
-	kept, _ := ctx.Value(keptKey{}).(bool)
+// KeptOf gives what Keep was given, nil for any other ctx.
+func KeptOf(ctx context.Context) *Kept {
+	kept, _ := ctx.Value(keptKey{}).(*Kept)
 	return kept
 }
+
+// IsKept tells a ctx of Keep.
+func IsKept(ctx context.Context) bool { return KeptOf(ctx) != nil }

@@ -28,6 +28,8 @@ type Copy struct {
 	Text     string        // what is being done, for the error's text
 	Cause    error         // the failure that made the copy
 	About    About         // for traces and counts
+
+	values context.Context //nolint:containedctx // the attempt's values, for the copies that are repeated
 }
 
 // Start publishes the copy and returns a pending, again or reject error; nil
@@ -35,7 +37,8 @@ type Copy struct {
 // The copy has a deadline of its own: ctx may be over already, for the failure
 // may be that very deadline (R 1).
 func (c *Copy) Start(ctx context.Context) error {
-	return c.publish(context.WithoutCancel(ctx))
+	c.values = context.WithoutCancel(ctx)
+	return c.publish(c.values)
 }
 
 // publish starts the copy under ctx and its own timeout. The timeout is
@@ -111,8 +114,32 @@ func (a *again) Cause() error { return a.copy.Cause }
 
 func (a *again) About() About { return a.copy.About }
 
-// Again publishes the same copy, under the same message-id, once more.
-func (a *again) Again(ctx context.Context) error { return a.copy.publish(ctx) }
+// Again publishes the same copy, under the same message-id, once more. It ends with
+// ctx, and has the values of the attempt that made the copy: its span is there.
+func (a *again) Again(ctx context.Context) error {
+	return a.copy.publish(WithValues(ctx, a.copy.values))
+}
+
+// WithValues is ctx with the values of another one, where that has them; its end and
+// its cause are ctx's. A nil values has none.
+func WithValues(ctx, values context.Context) context.Context {
+	if values == nil {
+		return ctx
+	}
+	return valued{ctx, context.WithoutCancel(values)}
+}
+
+type valued struct {
+	context.Context //nolint:containedctx // it is one
+	values          context.Context
+}
+
+func (v valued) Value(key any) any {
+	if value := v.values.Value(key); value != nil {
+		return value
+	}
+	return v.Context.Value(key)
+}
 
 type reject struct {
 	copy *Copy

@@ -34,7 +34,8 @@ type Config struct {
 	LadderHeld int
 
 	// Every is the time from one round to the next. Default 1 min. RabbitMQ's numbers are
-	// up to 5 s old.
+	// up to 5 s old, and changes are measured over 10 s at least: with less, one burst is
+	// seen in several rounds, and RaiseAfter should be larger.
 	Every time.Duration
 	// Timeout bounds a round: what has not been answered by then counts as no answer.
 	// Default 10 s.
@@ -47,14 +48,16 @@ type Config struct {
 	ClearAt float64
 
 	// OnAlarm is told of each alarm that is raised or cleared, in order; OnReport of each
-	// round. While Run runs, each has a goroutine of its own, so that a slow one delays
-	// nothing but its own later calls. Without Run they are called by Check, and must not
+	// round, but for those that ended while it had not returned from an earlier one: of
+	// these, of the last one. While Run runs, each has a goroutine of its own, so that a
+	// slow one delays nothing but its own later calls. Without Run they are called by Check, and must not
 	// call it.
 	OnAlarm  func(Alarm)
 	OnReport func(Report)
 	// MeterProvider gets the metrics, whose names begin with hareline.monitor,
 	// hareline.queue and hareline.ladder, while Run runs. Default OpenTelemetry's global
-	// one.
+	// one. All have the attributes server.address, server.port and hareline.vhost, so that
+	// monitors of several brokers or virtual hosts can share it.
 	MeterProvider metric.MeterProvider
 	// Logger gets alarms, critical ones as errors. Default slog.Default().
 	Logger *slog.Logger
@@ -143,8 +146,8 @@ func (c Config) validateQueues() error {
 			return &ConfigError{Field: field, Problem: "has no Name", Fix: "name the queue"}
 		case named[q.Name] != "":
 			return &ConfigError{Field: field, Problem: fmt.Sprintf("is %q, as in %s", q.Name, named[q.Name]), Fix: "name each queue once; those of a ladder come with it"}
-		case math.IsNaN(q.BackingUp):
-			return &ConfigError{Field: field + ".BackingUp", Problem: "is no number", Fix: "leave it zero for the default"}
+		case math.IsNaN(q.BackingUp) || math.IsInf(q.BackingUp, 1):
+			return &ConfigError{Field: field + ".BackingUp", Problem: fmt.Sprintf("is %v", q.BackingUp), Fix: "leave it zero for the default, or negative to turn it off"}
 		}
 		named[q.Name] = field
 	}

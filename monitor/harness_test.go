@@ -90,8 +90,15 @@ type watching struct {
 // watch runs a monitor until the test ends, and waits for its first round.
 func (x bubble) watch(cfg monitor.Config) *watching {
 	x.Helper()
+	return x.watchAt("http://guest:guest@broker:15672", cfg)
+}
+
+// watchAt is watch, of the same broker by another URL.
+func (x bubble) watchAt(url string, cfg monitor.Config) *watching {
+	x.Helper()
 	w := &watching{x: x, api: newAPI(x.b)}
 	cfg.Management, cfg.Logger = w.api.management(), silent
+	cfg.Management.URL = url
 	cfg.OnAlarm = func(a monitor.Alarm) {
 		w.mu.Lock()
 		defer w.mu.Unlock()

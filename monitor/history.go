@@ -22,8 +22,9 @@ type past struct {
 // history is the past of each queue, by name.
 type history map[string]past
 
-// fill puts into r what needs an earlier round, and notes what the next one needs.
-func (h history) fill(r *QueueReport, a answer, at time.Time) {
+// fill puts into r what needs an earlier round, and notes what the next one needs. Without
+// counts an absent counter is no 0, and rates are unknown.
+func (h history) fill(r *QueueReport, a answer, counts bool, at time.Time) {
 	if a.err != nil {
 		return // the past stays: the next changes are over a longer time
 	}
@@ -41,20 +42,19 @@ func (h history) fill(r *QueueReport, a answer, at time.Time) {
 	}
 	r.UncountedSince = p.uncounted
 	if !r.Messages.Known {
-		return // where there is no number there are no counters; with one, an absent counter is 0
+		return // where there is no number there are no counters
 	}
 	s := a.queue.Stats
 	now := &sample{at: at, published: s.Publish.N, consumed: s.Ack.N + s.DeliverNoAck.N + s.GetNoAck.N, messages: r.Messages.Value}
 	switch base := p.base(now); {
 	case p.last != nil && now.setBack(p.last):
 	case base != nil:
-		seconds := at.Sub(base.at).Seconds()
-		r.PublishRate = known((now.published - base.published) / seconds)
-		r.ConsumeRate = known((now.consumed - base.consumed) / seconds)
 		r.Growth = known(now.messages - base.messages)
-	default:
-		r.PublishRate = known(s.PublishRate.PerSecond.N)
-		r.ConsumeRate = known(s.AckRate.PerSecond.N + s.DeliverNoAckRate.PerSecond.N + s.GetNoAckRate.PerSecond.N)
+		if counts {
+			seconds := at.Sub(base.at).Seconds()
+			r.PublishRate = known((now.published - base.published) / seconds)
+			r.ConsumeRate = known((now.consumed - base.consumed) / seconds)
+		}
 	}
 	p.last, p.older = p.and(now)
 }

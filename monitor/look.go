@@ -69,6 +69,8 @@ type look struct {
 	queues    []answer // one for each target
 	alarms    []management.Alarm
 	alarmsErr error
+	counts    bool // the broker counts what goes through queues
+	countsErr error
 }
 
 // answer is what the API said of one queue.
@@ -83,7 +85,7 @@ func (m *Monitor) look(ctx context.Context) look {
 	l := look{at: time.Now(), queues: make([]answer, len(m.targets))}
 	jobs := make(chan func())
 	var workers sync.WaitGroup
-	for range min(atOnce, len(m.targets)+1) {
+	for range atOnce {
 		workers.Go(func() {
 			for job := range jobs {
 				job()
@@ -91,6 +93,7 @@ func (m *Monitor) look(ctx context.Context) look {
 		})
 	}
 	jobs <- func() { l.alarms, l.alarmsErr = m.client.Alarms(ctx) }
+	jobs <- func() { l.counts, l.countsErr = m.client.Counts(ctx) }
 	for i, t := range m.targets {
 		jobs <- func() {
 			a := &l.queues[i]
@@ -106,7 +109,7 @@ func (m *Monitor) look(ctx context.Context) look {
 // failure is the first error of a round.
 func (l look) failure() *management.Error {
 	var failed *management.Error
-	if errors.As(l.alarmsErr, &failed) {
+	if errors.As(l.alarmsErr, &failed) || errors.As(l.countsErr, &failed) {
 		return failed
 	}
 	for _, a := range l.queues {

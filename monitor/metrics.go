@@ -3,16 +3,26 @@ package monitor
 import (
 	"context"
 	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/hareline/hareline/internal/management"
 )
 
 // scope is the instrumentation scope of what the monitor measures.
 const scope = "github.com/hareline/hareline/monitor"
 
 // The keys of attributes. Their values are bounded by Config: queues, ladders and kinds.
+// Those of the server and its virtual host tell several monitors of a process apart, which
+// would overwrite each other's gauges.
 const (
+	serverKey   = attribute.Key("server.address")
+	portKey     = attribute.Key("server.port")
+	vhostKey    = attribute.Key("hareline.vhost")
 	queueKey    = attribute.Key("messaging.destination.name")
 	ladderKey   = attribute.Key("hareline.ladder.name")
 	kindKey     = attribute.Key("hareline.alarm.kind")
@@ -23,6 +33,7 @@ const (
 // metrics are the instruments of a monitor. What is unknown is not observed.
 type metrics struct {
 	meter    metric.Meter
+	watched  []attribute.KeyValue // of every series
 	duration metric.Float64Histogram
 	failures metric.Int64Counter
 	alarm    metric.Int64ObservableGauge
@@ -37,8 +48,8 @@ type gauge[R any] struct {
 	instrument       metric.Float64ObservableGauge
 }
 
-func newMetrics(provider metric.MeterProvider) (*metrics, error) {
-	m := &metrics{meter: provider.Meter(scope), queues: queueGauges(), ladders: ladderGauges()}
+func newMetrics(provider metric.MeterProvider, of management.Client) (*metrics, error) {
+	m := &metrics{meter: provider.Meter(scope), watched: watched(of), queues: queueGauges(), ladders: ladderGauges()}
 	var err error
 	m.duration, err = m.meter.Float64Histogram("hareline.monitor.round.duration", metric.WithUnit("s"),
 		metric.WithDescription("How long a round over the management API took."),
@@ -63,6 +74,25 @@ func newMetrics(provider metric.MeterProvider) (*metrics, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// watched says whose API it is, without user and password.
+func watched(c management.Client) []attribute.KeyValue {
+	attrs := []attribute.KeyValue{vhostKey.String(c.VHost)}
+	u, err := url.Parse(c.URL)
+	if err != nil { // it was validated
+		return attrs
+	}
+	attrs = append(attrs, serverKey.String(u.Hostname()))
+	if port, err := strconv.Atoi(u.Port()); err == nil {
+		attrs = append(attrs, portKey.Int(port))
+	}
+	return attrs
+}
+
+// with are the attributes of one series.
+func (m *metrics) with(attrs ...attribute.KeyValue) metric.MeasurementOption {
+	return metric.WithAttributes(slices.Concat(m.watched, attrs)...)
 }
 
 func instrumentError(name string, err error) error { return fmt.Errorf("monitor: %s: %w", name, err) }
@@ -104,9 +134,9 @@ func ladderGauges() []gauge[LadderReport] {
 // count records a round.
 func (m *metrics) count(l look) {
 	ctx := context.Background() // a round that was made is recorded
-	m.duration.Record(ctx, l.took.Seconds())
+	m.duration.Record(ctx, l.took.Seconds(), m.with())
 	if failed := l.failure(); failed != nil {
-		m.failures.Add(ctx, 1, metric.WithAttributes(errorKey.String(string(apiKind(failed.Kind)))))
+		m.failures.Add(ctx, 1, m.with(errorKey.String(string(apiKind(failed.Kind)))))
 	}
 }
 
@@ -138,11 +168,10 @@ func (m *metrics) read(of *Monitor, o metric.Observer) {
 	report, states := of.report, of.states // both are replaced, never changed
 	of.mu.Unlock()
 	for _, q := range report.Queues {
-		observe(o, m.queues, q, metric.WithAttributes(queueKey.String(q.Queue)))
+		observe(o, m.queues, q, m.with(queueKey.String(q.Queue)))
 	}
 	for _, l := range report.Ladders {
-		which := metric.WithAttributes(ladderKey.String(l.Ladder))
-		observe(o, m.ladders, l, which)
+		observe(o, m.ladders, l, m.with(ladderKey.String(l.Ladder)))
 	}
 	for s, state := range states {
 		if state.alarm.At.IsZero() {
@@ -159,7 +188,7 @@ func (m *metrics) read(of *Monitor, o metric.Observer) {
 		if state.alarm.Raised {
 			value = 1
 		}
-		o.ObserveInt64(m.alarm, value, metric.WithAttributes(attrs...))
+		o.ObserveInt64(m.alarm, value, m.with(attrs...))
 	}
 }
 

@@ -26,6 +26,8 @@ type Monitor struct {
 	round chan struct{} // holds one token while a round is made
 	past  history       // of the round's holder
 
+	uncounted bool // the round's holder has logged that the broker does not count
+
 	mu      sync.Mutex
 	states  states
 	report  Report
@@ -41,12 +43,13 @@ func New(cfg Config) (*Monitor, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	instruments, err := newMetrics(cfg.MeterProvider)
+	api := client(cfg.Management)
+	instruments, err := newMetrics(cfg.MeterProvider, api)
 	if err != nil {
 		return nil, err
 	}
 	return &Monitor{
-		cfg: cfg, client: client(cfg.Management), targets: cfg.targets(), metrics: instruments,
+		cfg: cfg, client: api, targets: cfg.targets(), metrics: instruments,
 		round: make(chan struct{}, 1), past: history{},
 	}, nil
 }
@@ -89,14 +92,12 @@ func (m *Monitor) start() error {
 	return nil
 }
 
-// stop waits for the hooks.
+// stop waits for the hooks, and not for a Check that another goroutine makes.
 func (m *Monitor) stop() {
-	m.round <- struct{}{} // a Check that goes on may tell them
 	m.mu.Lock()
 	alarms, reports := m.alarms, m.reports
 	m.running, m.alarms, m.reports = false, nil, nil
 	m.mu.Unlock()
-	<-m.round
 	alarms.Close()
 	reports.Close()
 	grace := time.NewTimer(stopGrace)
@@ -134,23 +135,33 @@ func (m *Monitor) Check(ctx context.Context) Report {
 	before := m.report
 	after, told := m.states.next(m.cfg.readings(seen, report), policy{m.cfg.RaiseAfter, m.cfg.ClearAfter}, seen.at)
 	m.states, m.report = after, report
-	alarms, reports, running := m.alarms, m.reports, m.running
+	running := m.running
+	if running { // under the lock: Run, when it ends, closes these
+		for _, a := range told {
+			m.alarms.Tell(a)
+		}
+		m.reports.Replace(report.clone())
+	}
 	m.mu.Unlock()
 
 	m.log(ctx, before, report, told)
-	for _, a := range told {
-		if running {
-			alarms.Tell(a)
-		} else if m.cfg.OnAlarm != nil {
+	m.logCounts(ctx, seen)
+	if !running {
+		m.callHooks(report, told)
+	}
+	return report.clone()
+}
+
+// callHooks is for a Check without Run.
+func (m *Monitor) callHooks(report Report, told []Alarm) {
+	if m.cfg.OnAlarm != nil {
+		for _, a := range told {
 			m.cfg.OnAlarm(a)
 		}
 	}
-	if running {
-		reports.Tell(report.clone())
-	} else if m.cfg.OnReport != nil {
+	if m.cfg.OnReport != nil {
 		m.cfg.OnReport(report.clone())
 	}
-	return report.clone()
 }
 
 // Report is that of the last round; its zero value before the first one. It does not wait.
@@ -166,6 +177,17 @@ func (m *Monitor) Alarms() []Alarm {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.states.standing()
+}
+
+// logCounts tells when the broker begins not to count.
+func (m *Monitor) logCounts(ctx context.Context, seen look) {
+	if seen.countsErr != nil {
+		return
+	}
+	if !seen.counts && !m.uncounted {
+		m.cfg.Logger.WarnContext(ctx, "monitor: the broker does not count what is published and consumed: rates are unknown, and so is whether a queue backs up or a ladder is stuck; see management.rates_mode and management.disable_stats")
+	}
+	m.uncounted = !seen.counts
 }
 
 // log tells of alarms, and of the first round and the last one that fails.

@@ -37,7 +37,9 @@ type Queue struct {
 	MinConsumers int
 	// BackingUp is how many times the rate of consuming the rate of publishing may be,
 	// both over a round (see [QueueReport]). Default 2. It is told of while at least
-	// Backlog messages are in the queue: below that a rate of publishing is noise.
+	// Backlog messages are in the queue: below that a rate of publishing is noise. Where
+	// the broker does not count (management.rates_mode none) no alarm comes of it; the
+	// monitor logs a warning.
 	BackingUp float64
 	// Backlog belongs to BackingUp. Default 10; negative is none.
 	Backlog int

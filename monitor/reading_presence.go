@@ -35,7 +35,7 @@ func presence(at time.Time, r QueueReport) []reading {
 // What to do.
 const (
 	missingRemedy  = "declare it; was it deleted, did it expire, or is Management.VHost another than that of the link?"
-	withheldRemedy = "its node is down, or statistics are off on the broker (disable_metrics_collector, rates_mode)"
+	withheldRemedy = "its node is down, or statistics are off on the broker (management_agent.disable_metrics_collector, management.disable_stats)"
 	membersRemedy  = "start the node that is down: one more may be the majority"
 	lostRemedy     = "it takes and gives nothing, and its numbers are old: start nodes that are down"
 )

@@ -245,7 +245,7 @@ func TestDeadNodes(t *testing.T) {
 	h, now := history{}, start
 	see := func(a answer) map[Kind]condition {
 		r := a.report(target{Queue: q}, now)
-		h.fill(&r, a, now)
+		h.fill(&r, a, true, now)
 		return conditions(c.queueReadings(q, r, now))
 	}
 	see(classic)

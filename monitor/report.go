@@ -83,11 +83,12 @@ type QueueReport struct {
 	// need of an ack; a message that is delivered again and again does not count. What the
 	// broker moves by itself, as dead-lettering does, is in neither.
 	//
-	// Both are a mean since the round before. In the first round, and when it was less
-	// than 10 s ago, they are RabbitMQ's own, of the last 5 s. After counters were set
-	// back, as by a restart of the broker, they are unknown for a round.
+	// Both are a mean since the last round that read the queue and is 10 s ago or more.
+	// They are unknown before there is one, for a round after counters were set back, as by
+	// a restart of the broker, and where the broker does not count (management.rates_mode
+	// none). RabbitMQ's own rates are not used: they can be absurd.
 	PublishRate, ConsumeRate Number
-	// Growth is by how many messages the queue grew since the round before.
+	// Growth is by how many messages the queue grew since the same round.
 	Growth Number
 	// OldestMessage is the age in seconds of the message at the head of a classic queue, by
 	// its property timestamp, which the publisher's clock set; 0 of a queue where none

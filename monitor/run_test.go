@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
+	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -149,6 +152,7 @@ func TestConfig(t *testing.T) {
 		"Queues[1]":           {Management: good, Queues: []monitor.Queue{{Name: "a"}, {Name: "a"}}},
 		"Ladders[0]":          {Management: good, Ladders: []topology.Ladder{{Levels: 99}}},
 		"Queues[2]":           {Management: good, Queues: []monitor.Queue{{Name: "a"}, {Name: "b"}, {Name: topology.Ladder{}.Unclaimed()}}, Ladders: []topology.Ladder{{}}},
+		"Queues[1].BackingUp": {Management: good, Queues: []monitor.Queue{{Name: "b"}, {Name: "a", BackingUp: math.Inf(1)}}},
 		"Queues[0].BackingUp": {Management: good, Queues: []monitor.Queue{{Name: "a", BackingUp: nan()}}},
 	} {
 		_, err := monitor.New(c)
@@ -231,6 +235,12 @@ func collect(x bubble, r *metric.ManualReader) map[string]float64 {
 	}
 	out := map[string]float64{}
 	name := func(m metricdata.Metrics, set attribute.Set) string {
+		set, watched := set.Filter(func(kv attribute.KeyValue) bool {
+			return !slices.Contains([]attribute.Key{"server.address", "server.port", "hareline.vhost"}, kv.Key)
+		})
+		if len(watched) < 2 {
+			x.Errorf("%s is of no virtual host of a server", m.Name)
+		}
 		if m.Unit == "" || m.Description == "" {
 			x.Errorf("%s has no unit or description", m.Name)
 		}
@@ -259,4 +269,124 @@ func collect(x bubble, r *metric.ManualReader) map[string]float64 {
 		}
 	}
 	return out
+}
+
+// Two monitors, of a broker that is there and of one that is not, share a provider: neither
+// overwrites what the other says.
+func TestMetricsOfTwoMonitors(t *testing.T) {
+	inBubble(t, amqptest.Config{}, link.Config{}, func(x bubble) {
+		reader := metric.NewManualReader()
+		provider := metric.NewMeterProvider(metric.WithReader(reader))
+		for range 2 { // whichever is last must not win
+			w := x.watch(monitor.Config{MeterProvider: provider})
+			defer w.stop()
+		}
+		down := x.watchAt("http://guest:guest@other:15672", monitor.Config{MeterProvider: provider})
+		defer down.stop()
+		down.api.set(always(500, ""), nil)
+		x.pass(3 * time.Minute)
+		var all metricdata.ResourceMetrics
+		if err := reader.Collect(x.Context(), &all); err != nil {
+			x.Fatal(err)
+		}
+		got := map[string]int64{}
+		for _, m := range all.ScopeMetrics[0].Metrics {
+			if data, ok := m.Data.(metricdata.Gauge[int64]); ok {
+				for _, p := range data.DataPoints {
+					kind, _ := p.Attributes.Value("hareline.alarm.kind")
+					server, _ := p.Attributes.Value("server.address")
+					if kind.AsString() == "api-unavailable" {
+						got[server.AsString()] = p.Value
+					}
+				}
+			}
+		}
+		if len(got) != 2 || got["broker"] != 0 || got["other"] != 1 {
+			x.Errorf("api-unavailable is %v", got)
+		}
+	})
+}
+
+// Run does not wait for a Check of somebody else.
+func TestRunEndsDuringCheck(t *testing.T) {
+	inBubble(t, amqptest.Config{}, link.Config{}, func(x bubble) {
+		w := x.watch(monitor.Config{Timeout: time.Hour})
+		w.api.set(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}, nil)
+		var check sync.WaitGroup
+		check.Go(func() { w.Check(x.Context()) })
+		x.pass(time.Second)
+		began := time.Now()
+		w.stop()
+		if took := time.Since(began); took > time.Minute {
+			x.Errorf("Run ended after %v", took)
+		}
+		check.Wait()
+	})
+}
+
+// A hook that hangs is told of the last round alone, once it goes on.
+func TestReportHookHangs(t *testing.T) {
+	inBubble(t, amqptest.Config{}, link.Config{}, func(x bubble) {
+		var got []time.Time
+		free := make(chan struct{})
+		m, err := monitor.New(monitor.Config{Management: newAPI(x.b).management(), Logger: silent, OnReport: func(r monitor.Report) {
+			got = append(got, r.At)
+			<-free
+		}})
+		if err != nil {
+			x.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(x.Context())
+		defer cancel()
+		ended := make(chan error, 1)
+		go func() { ended <- m.Run(ctx) }()
+		x.pass(time.Hour + time.Second)
+		close(free)
+		x.pass(time.Second)
+		last := m.Report().At
+		cancel()
+		if err := <-ended; err != nil || len(got) != 2 || !got[1].Equal(last) {
+			x.Errorf("%v, told of %d rounds", err, len(got))
+		}
+	})
+}
+
+// With rates_mode none there are depths and no counters, seen on 3.10, 4.0 and 4.3: rates
+// are unknown, and not 0.
+func TestRatesOff(t *testing.T) {
+	inBubble(t, amqptest.Config{}, link.Config{}, func(x bubble) {
+		x.work("orders", topology.WorkConfig{})
+		work := x.bounded()
+		var out lockedBuffer
+		a := newAPI(x.b)
+		a.set(nil, func(_ string, o map[string]any) {
+			delete(o, "message_stats")
+			if _, there := o["rates_mode"]; there {
+				o["rates_mode"] = "none"
+			}
+		})
+		m, err := monitor.New(monitor.Config{
+			Management: a.management(), Queues: []monitor.Queue{{Name: "orders"}}, Ladders: monitor.Ladders(work),
+			Logger: slog.New(slog.NewTextHandler(&out, nil)),
+		})
+		if err != nil {
+			x.Fatal(err)
+		}
+		var r monitor.Report
+		for range 4 {
+			x.publish("orders", 20)
+			x.pass(time.Minute)
+			r = m.Check(x.Context())
+		}
+		q := r.Queues[0]
+		if r.Err != nil || q.Messages.Value != 80 || q.Growth.Value != 20 || q.PublishRate.Known || q.ConsumeRate.Known || r.Ladders[0].EnterRate.Known {
+			x.Errorf("%+v", r)
+		}
+		if n := strings.Count(out.String(), "management.rates_mode"); n != 1 {
+			x.Errorf("logged %d times: %s", n, out.String())
+		}
+	})
 }

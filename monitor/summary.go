@@ -12,7 +12,7 @@ func (l look) report(c Config, targets []target, h history) Report {
 	byLadder := map[string][]QueueReport{}
 	for i, t := range targets {
 		q := l.queues[i].report(t, l.at)
-		h.fill(&q, l.queues[i], l.at)
+		h.fill(&q, l.queues[i], l.counts, l.at)
 		if t.ladder == "" {
 			r.Queues = append(r.Queues, q)
 			continue

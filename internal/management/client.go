@@ -64,6 +64,8 @@ func (c Client) Validate() error {
 		err = errors.New("it cannot be parsed")
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		err = errors.New("it has no http or https host")
+	case u.RawQuery != "" || u.Fragment != "":
+		err = errors.New("it has a ? or #, and what follows is no part of it")
 	case u.User == nil:
 		err = errors.New("it names no user")
 	default:

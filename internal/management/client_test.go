@@ -62,10 +62,9 @@ func TestQueue(t *testing.T) {
 		},
 		"counted": {
 			`{"name":"q","type":"quorum","messages":5,"messages_ready":0,"messages_dlx":5,"messages_unacknowledged":0,"consumers":0,` +
-				`"message_stats":{"publish":7,"publish_details":{"rate":0.4}}}`,
+				`"message_stats":{"publish":7,"publish_details":{"rate":-0.4}}}`,
 			func(q Queue) bool {
-				return q.Held == Count{true, 5} && q.Consumers == Count{true, 0} && q.Stats.Publish == Count{true, 7} &&
-					q.Stats.PublishRate.PerSecond == Count{true, 0.4} && !q.Stats.Ack.Known
+				return q.Held == Count{true, 5} && q.Consumers == Count{true, 0} && q.Stats.Publish == Count{true, 7} && !q.Stats.Ack.Known
 			},
 		},
 		"nothing counted yet":      {`{"name":"q","type":"classic","messages":0,"message_stats":[ ]}`, func(q Queue) bool { return !q.Stats.Publish.Known }},
@@ -108,7 +107,6 @@ func TestQueueNonsense(t *testing.T) {
 		{200, `{"name":"q","messages":18446744073709551615}`, Nonsense},
 		{200, `{"name":"q","consumers":-3}`, Nonsense},
 		{200, `{"name":"q","messages":1,"message_stats":{"publish":-7}}`, Nonsense},
-		{200, `{"name":"q","messages":1,"message_stats":{"publish_details":{"rate":-0.2}}}`, Nonsense},
 		{200, `{"name":"q","messages":1,"message_stats":"none"}`, Nonsense},
 		{200, `{"name":"q","messages":1,"online":"a"}`, Nonsense},
 		{200, `{"name":"q","messages":1,"online":[1]}`, Nonsense},
@@ -156,6 +154,31 @@ func TestAlarms(t *testing.T) {
 	} {
 		got, err := answering(c.status, c.body).Alarms(t.Context())
 		if len(got) > 0 {
+			t.Errorf("%d %s: %v", c.status, c.body, got)
+		}
+		wantKind(t, err, c.want)
+	}
+}
+
+// What 3.10, 4.0 and 4.3 answer with and without rates.
+func TestCounts(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"rates_mode":"basic","disable_stats":false}`: true,
+		`{"rates_mode":"detailed"}`:                    true,
+		`{"rates_mode":"none","disable_stats":false}`:  false,
+		`{"rates_mode":"basic","disable_stats":true}`:  false,
+	} {
+		if got, err := answering(200, body).Counts(t.Context()); err != nil || got != want {
+			t.Errorf("%s: %v, %v", body, got, err)
+		}
+	}
+	for _, c := range []struct {
+		status int
+		body   string
+		want   Kind
+	}{{200, `{}`, Nonsense}, {200, `[]`, Nonsense}, {200, `{"rates_mode":1}`, Nonsense}, {404, ``, Nonsense}, {401, ``, Refused}, {500, ``, Broken}} {
+		got, err := answering(c.status, c.body).Counts(t.Context())
+		if got {
 			t.Errorf("%d %s: %v", c.status, c.body, got)
 		}
 		wantKind(t, err, c.want)
@@ -233,7 +256,7 @@ func (endlessReader) Read(p []byte) (int, error) {
 }
 
 func TestValidate(t *testing.T) {
-	for _, u := range []string{"", "broker:15672", "ftp://a:b@c", "http://broker:15672", "http://a:" + secret + "@broker:port", "http://a:" + secret + "%zz@b"} {
+	for _, u := range []string{"", "broker:15672", "ftp://a:b@c", "http://broker:15672", "http://a:" + secret + "@broker:port", "http://a:" + secret + "%zz@b", "http://a:b@c:15672/#/queues", "http://a:b@c?x=1"} {
 		if err := (Client{URL: u}).Validate(); err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: %v", u, err)
 		}

@@ -33,24 +33,17 @@ type Queue struct {
 	Stats Stats `json:"message_stats"`
 }
 
-// Stats are counters since the queue was there, and their rates over the last seconds. A
-// counter is absent until it counts. Only what clients publish counts, not what the broker
+// Stats are counters since the queue was there. A counter is absent until it counts, and for
+// good where Client.Counts says so. Only what clients publish counts, not what the broker
 // dead-letters into the queue.
+//
+// RabbitMQ's own rates are left out: at times they are too large by orders of magnitude
+// (rabbitmq-server issues 8418 and 10066).
 type Stats struct {
 	Publish      Count `json:"publish"`
 	Ack          Count `json:"ack"`
 	DeliverNoAck Count `json:"deliver_no_ack"`
 	GetNoAck     Count `json:"get_no_ack"`
-
-	PublishRate      Rate `json:"publish_details"`
-	AckRate          Rate `json:"ack_details"`
-	DeliverNoAckRate Rate `json:"deliver_no_ack_details"`
-	GetNoAckRate     Rate `json:"get_no_ack_details"`
-}
-
-// Rate is a counter's growth per second.
-type Rate struct {
-	PerSecond Count `json:"rate"`
 }
 
 // UnmarshalJSON takes an array as an empty object: so RabbitMQ writes one at times.
@@ -92,6 +85,30 @@ func (c Client) Queue(ctx context.Context, name string) (q Queue, found bool, er
 		}
 	}
 	return q, true, nil
+}
+
+// Counts tells whether the broker counts what goes through queues: their Stats. It does not
+// with management.rates_mode none, nor with management.disable_stats. Any user of the API
+// may ask. Errors are *Error.
+func (c Client) Counts(ctx context.Context) (bool, error) {
+	r, err := c.ask(ctx, smallAnswer, url.Values{"columns": {"rates_mode,disable_stats"}}, "overview")
+	if err != nil {
+		return false, err
+	}
+	if r.status != http.StatusOK {
+		return false, r.refused()
+	}
+	var answer struct {
+		Mode string `json:"rates_mode"`
+		Off  bool   `json:"disable_stats"`
+	}
+	if err := r.decode(&answer); err != nil {
+		return false, err
+	}
+	if answer.Mode == "" {
+		return false, r.nonsense("it tells no rates_mode")
+	}
+	return answer.Mode != "none" && !answer.Off, nil
 }
 
 // Alarm is a resource alarm of a node, which blocks publishers of the whole cluster.

@@ -4,8 +4,8 @@ package notify
 
 import "sync"
 
-// Queue hands values to a hook, in order. It is unbounded: it carries rare
-// changes of state, of which none may be dropped.
+// Queue hands values to a hook, in order. With Tell it is unbounded: that is for
+// rare changes of state, of which none may be dropped.
 type Queue[T any] struct {
 	hook func(T)
 	done chan struct{}
@@ -35,6 +35,21 @@ func (q *Queue[T]) Tell(v T) {
 	q.mu.Lock()
 	if !q.closed {
 		q.queue = append(q.queue, v)
+	}
+	q.mu.Unlock()
+	q.signal()
+}
+
+// Replace is Tell for values of which only the latest matters: those that wait for the hook
+// are dropped, so that a hook that hangs costs no memory.
+func (q *Queue[T]) Replace(v T) {
+	if q.hook == nil {
+		return
+	}
+	q.mu.Lock()
+	if !q.closed {
+		clear(q.queue)
+		q.queue = append(q.queue[:0], v)
 	}
 	q.mu.Unlock()
 	q.signal()

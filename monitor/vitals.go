@@ -64,17 +64,18 @@ type VitalsConfig struct {
 	// MonitorStale is the age at which the monitor's last round tells nothing any more.
 	// Default 5 min.
 	MonitorStale time.Duration
-	// Probes tell of delay ladders: each a *[Probe]. Without one ConditionLadder is unknown,
-	// unless the Monitor has an alarm of a ladder.
+	// Probes tell of delay ladders: each a *[Probe]; see also AddProbe. Without one
+	// ConditionLadder is unknown, unless the Monitor has an alarm of a ladder.
 	Probes []interface{ Lag() LadderLag }
 	// MaxLag is the lag of a ladder that is well. Default 30 s.
 	MaxLag time.Duration
 	// Unready are the conditions without which the process is not ready: while one of them is
 	// failing or unknown, Ready answers 503. Degraded is ready. Default ConditionLink and
-	// ConditionConsuming, as far as there is one; an empty list is none.
+	// ConditionConsuming, as far as there is one, and ConditionLadder while it is failing:
+	// unknown it is after every start, and under every alarm. An empty list is none.
 	//
-	// The others are all processes' at once: an alarm of the broker, a queue of dead
-	// letters, a ladder. Where they make a process unready, they make all unready, so
+	// The others are all processes' at once, as the ladder is: an alarm of the broker, a queue
+	// of dead letters. Where they make a process unready, they make all unready, so
 	// that a service that still works in part is taken away as a whole, and nobody is left
 	// to take its place. List ConditionBlocked where requests that cannot publish had
 	// better be refused than wait, and any of them where no traffic depends on readiness.
@@ -85,6 +86,8 @@ type VitalsConfig struct {
 	// Redact, if set, is applied to every text before it is shown. Errors of handlers and
 	// of copies, which may quote a message, are never shown, only their types.
 	Redact func(string) string
+
+	ladderStands bool // by default, a ladder that is failing makes the process unready
 }
 
 func (c VitalsConfig) withDefaults() VitalsConfig {
@@ -96,6 +99,7 @@ func (c VitalsConfig) withDefaults() VitalsConfig {
 		if c.PublishOnly {
 			c.Unready = c.Unready[:1]
 		}
+		c.ladderStands = true
 	}
 	if c.Redact == nil {
 		c.Redact = func(s string) string { return s }
@@ -113,7 +117,7 @@ func (c VitalsConfig) validate() error {
 	for i, condition := range c.Unready {
 		problem, fix := "", ""
 		switch condition {
-		case ConditionProcess, ConditionLink, ConditionBlocked:
+		case ConditionProcess, ConditionLink, ConditionBlocked, ConditionLadder:
 		case ConditionConsuming:
 			if c.PublishOnly {
 				problem, fix = "and PublishOnly is set", "leave out one of them"
@@ -121,10 +125,6 @@ func (c VitalsConfig) validate() error {
 		case ConditionDeadLetters:
 			if c.Monitor == nil {
 				problem, fix = "and there is no Monitor that could tell of it", "set Monitor"
-			}
-		case ConditionLadder:
-			if len(c.Probes) == 0 {
-				problem, fix = "and there is no Probe that could tell of it", "set Probes"
 			}
 		default:
 			problem, fix = "which is none", "use one of the constants"
@@ -159,6 +159,7 @@ type Vitals struct {
 	began time.Time
 
 	mu        sync.Mutex
+	probes    []interface{ Lag() LadderLag }
 	link      [2]connection
 	consumers map[string]consuming
 }
@@ -189,11 +190,19 @@ func NewVitals(cfg VitalsConfig) (*Vitals, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	v := &Vitals{cfg: cfg, began: time.Now(), consumers: make(map[string]consuming)}
+	v := &Vitals{cfg: cfg, began: time.Now(), probes: slices.Clone(cfg.Probes), consumers: make(map[string]consuming)}
 	for _, q := range cfg.Queues {
 		v.consumers[q] = consuming{}
 	}
 	return v, nil
+}
+
+// AddProbe adds one to VitalsConfig.Probes: a [Probe] of the link that OnState is given to
+// is not there before the link.
+func (v *Vitals) AddProbe(p interface{ Lag() LadderLag }) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.probes = append(slices.Clone(v.probes), p)
 }
 
 // OnState is for link.Config.OnState.
@@ -276,7 +285,10 @@ func (v *Vitals) Check() Health {
 	if v.cfg.Monitor != nil {
 		s.alarms, s.report = v.cfg.Monitor.Alarms(), v.cfg.Monitor.Report()
 	}
-	for _, p := range v.cfg.Probes {
+	v.mu.Lock()
+	probes := v.probes
+	v.mu.Unlock()
+	for _, p := range probes {
 		s.lags = append(s.lags, p.Lag())
 	}
 	return v.cfg.judge(s)

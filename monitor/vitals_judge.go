@@ -26,6 +26,9 @@ func (c VitalsConfig) judge(s signs) Health {
 			h.Unready = append(h.Unready, condition)
 		}
 	}
+	if c.ladderStands && h.Conditions[ConditionLadder].Level == LevelFailing {
+		h.Unready = append(h.Unready, ConditionLadder)
+	}
 	if !h.Live && !slices.Contains(h.Unready, ConditionProcess) {
 		h.Unready = append(h.Unready, ConditionProcess)
 	}

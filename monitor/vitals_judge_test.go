@@ -69,7 +69,7 @@ func TestAllIsWell(t *testing.T) {
 }
 
 // Each sign changes its own condition and no other, to this level; the default rule looks
-// at link and consuming alone; a rule that lists all looks at all.
+// at link and consuming, and at a ladder that stands; a rule that lists all looks at all.
 func TestSigns(t *testing.T) {
 	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
 	orders := func(s *signs) *namedConsumer { return &s.consumers[0] }
@@ -172,6 +172,9 @@ func TestSigns(t *testing.T) {
 			}
 			passes := tt.level == LevelOK || tt.level == LevelDegraded
 			counts := tt.condition == ConditionLink || tt.condition == ConditionConsuming || tt.condition == ConditionProcess
+			if tt.condition == ConditionLadder {
+				counts = tt.level == LevelFailing
+			}
 			if h.Ready != (passes || !counts) || h.Live != (tt.condition != ConditionProcess) {
 				t.Errorf("by default ready %v, live %v", h.Ready, h.Live)
 			}
@@ -202,7 +205,7 @@ func TestVitalsConfigErrors(t *testing.T) {
 	for field, cfg := range map[string]VitalsConfig{
 		"Unready[0]":             {Unready: []Condition{"nonsense"}},
 		"Unready[1]":             {Unready: []Condition{ConditionLink, ConditionDeadLetters}},
-		"Unready[2]":             {Unready: []Condition{ConditionLink, ConditionBlocked, ConditionLadder}, Monitor: &told{}},
+		"Unready[2]":             {Unready: []Condition{ConditionLink, ConditionLadder, ConditionDeadLetters}},
 		"Unready[3]":             {PublishOnly: true, Unready: []Condition{ConditionLink, ConditionLink, ConditionLink, ConditionConsuming}},
 		"PublishOnly":            {PublishOnly: true, Queues: []string{"q"}},
 		"MonitorStale or MaxLag": {MaxLag: -1},
@@ -314,4 +317,30 @@ func TestJudgeNeverTakesUnknownForFine(t *testing.T) {
 			t.Fatal("Unready does not say why")
 		}
 	})
+}
+
+// standing is a ladder that stands.
+type standing struct{}
+
+func (standing) Lag() LadderLag {
+	return LadderLag{Lag: time.Minute, OverdueSince: time.Now().Add(-time.Minute), Since: time.Now().Add(-time.Hour), Err: &ProbeError{Reason: ProbeOverdue}}
+}
+
+// A probe that is added later counts like one of the config, and a ladder that stands
+// makes the process unready by default.
+func TestAddProbe(t *testing.T) {
+	v, err := NewVitals(VitalsConfig{PublishOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for role := range 2 {
+		v.OnState(link.State{Role: link.Role(role), Status: link.Connected, At: time.Now()}) //nolint:gosec // two
+	}
+	if h := v.Check(); !h.Ready || h.Conditions[ConditionLadder].Level != LevelUnknown {
+		t.Errorf("without a probe: %+v", h)
+	}
+	v.AddProbe(standing{})
+	if h := v.Check(); h.Ready || h.Conditions[ConditionLadder].Level != LevelFailing || !slices.Contains(h.Unready, ConditionLadder) {
+		t.Errorf("with a ladder that stands: %+v", h)
+	}
 }

@@ -93,6 +93,7 @@ func (w *watchdog) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			w.noteReturns()
+			w.noteAnswer() // it is the loop that ended this
 			return
 		case <-w.wake:
 			w.noteReturns()
@@ -160,17 +161,18 @@ func (w *watchdog) noteDeaf() {
 	w.deafSince = time.Now().Add(-w.cfg.Every)
 	stack := stacks(w.r.loop)[w.r.loop]
 	w.r.cfg.Logger.Error("the consumer's loop is held up: nothing is handed to workers and nothing settled", "stack", stack)
-	w.tell(WatchdogEvent{Finding: Stuck, For: w.cfg.Every, Stack: stack})
+	w.tell(WatchdogEvent{Finding: Stuck, For: w.cfg.Every, Since: w.deafSince, Stack: stack})
 }
 
 func (w *watchdog) noteAnswer() {
 	if w.deafSince.IsZero() {
 		return
 	}
-	took := time.Since(w.deafSince)
+	since := w.deafSince
+	took := time.Since(since)
 	w.deafSince = time.Time{}
 	w.r.cfg.Logger.Info("the consumer's loop goes on", "after", took)
-	w.tell(WatchdogEvent{Finding: Stuck, Over: true, For: took})
+	w.tell(WatchdogEvent{Finding: Stuck, Over: true, For: took, Since: since})
 }
 
 func (w *watchdog) tell(e WatchdogEvent) {

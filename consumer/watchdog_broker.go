@@ -33,6 +33,7 @@ type look struct {
 	err       error // of the queue's count
 	gone      bool  // there is no such queue
 	consumers int
+	empty     bool // nothing is ready in it either
 
 	lists   bool // there is a list to ask
 	listErr error
@@ -91,10 +92,10 @@ func (p *presence) ofCount(l look) sight {
 		return unclear
 	case l.consumers > 0:
 		return known
-	case p.counted:
+	case p.counted && !l.empty:
 		return missing
 	}
-	return unclear
+	return unclear // a quorum queue whose leader does not answer within 250 ms counts as 0 and 0
 }
 
 // ofList is what the list tells.
@@ -198,7 +199,7 @@ func (w *watchdog) ask(ctx context.Context, s *session) look {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	l := look{asked: true, lists: w.cfg.Consumers != nil, young: time.Since(s.began) < statisticsDelay}
-	l.consumers, l.err = w.r.countConsumers(ctx)
+	l.consumers, l.empty, l.err = w.r.countConsumers(ctx)
 	var refused *amqp.Error
 	l.gone = errors.As(l.err, &refused) && refused.Server && refused.Code == amqp.NotFound
 	if l.lists {
@@ -231,10 +232,10 @@ func (w *watchdog) noteFailure(l look) {
 
 // countConsumers asks the queue itself, on a channel of its own: a passive declare of
 // a queue that is not there closes the channel.
-func (r *runner) countConsumers(ctx context.Context) (int, error) {
+func (r *runner) countConsumers(ctx context.Context) (consumers int, empty bool, err error) {
 	sess, err := r.link.Session(ctx, link.Consuming)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	var q amqp.Queue
 	err = sess.Do(ctx, func(ch *amqp.Channel) (err error) {
@@ -242,10 +243,10 @@ func (r *runner) countConsumers(ctx context.Context) (int, error) {
 		return err
 	})
 	if err != nil && errors.Is(err, context.Cause(ctx)) {
-		return 0, err // Do closes the channel; the call may still write q
+		return 0, false, err // Do closes the channel; the call may still write q
 	}
 	closeSession(sess)
-	return q.Consumers, err
+	return q.Consumers, q.Messages == 0, err
 }
 
 // randomTag is like no other process's.

@@ -31,9 +31,11 @@ type WatchdogConfig struct {
 	// the last, that make kept deliveries [Unsettled]. Default 3.
 	Looks int
 	// Consumers, if set, lists the tags of the queue's consumers, as the management
-	// API does (consumer_details). Without it only a queue without any consumer tells
-	// that this one is forgotten, and a quorum queue does not even tell that while
-	// something is unacked. A list is not believed before it has once had this
+	// API does (consumer_details). Without it only a queue that has messages ready and
+	// no consumer at all tells that this one is forgotten, and a quorum queue does not
+	// even tell that while something is unacked; of an empty one 0 consumers say
+	// nothing, for so is a quorum queue counted whose leader is slow or away. A list is
+	// not believed before it has once had this
 	// consumer in it. It must be safe for concurrent use, and return when its ctx
 	// ends. Where it is set, Config.Tag gets a random ending, for other processes may
 	// have the same tag.
@@ -81,7 +83,10 @@ const (
 	// it has returned after all. Its worker is lost until then, and at
 	// Config.ConsumerTimeout the broker takes back what the session holds (R 19); a
 	// restart of the process is what helps. Without MessageID it can be the
-	// consumer's own loop, which a Logger that blocks holds up.
+	// consumer's own loop, which a Logger that blocks holds up. A handler behind a
+	// pending error (Subscription.Begin), as package ordered has them, is with no
+	// worker: one that hangs is found as Unsettled alone, and only once nothing else
+	// is settled.
 	Stuck Finding = "stuck"
 	// Unsettled is a session that keeps half of the prefetch or more, neither
 	// waiting for a worker nor with one, and keeps more at each look or can have no
@@ -105,6 +110,9 @@ type WatchdogEvent struct {
 	// oldest kept delivery came, or how long ago the broker was last seen to know the
 	// consumer.
 	For time.Duration
+	// Since is when the stuck handler got its delivery, the same in the beginning and
+	// the end: it tells those without a MessageID apart. Zero for other findings.
+	Since time.Time
 	// MessageID is that of the stuck delivery, or of the oldest kept one.
 	MessageID string
 	// Stack is that of the stuck handler's goroutine, as runtime.Stack writes it, and

@@ -122,7 +122,7 @@ func (w *watchdog) tellStuck(h *stuckHandler, stack string) {
 	took := time.Since(h.since)
 	w.r.cfg.Logger.Error("a handler is stuck beyond its deadline; its worker is lost until it returns",
 		"message_id", h.u.d.MessageId, "for", took, "workers", w.r.cfg.Workers, "stuck", len(w.stuck), "stack", stack)
-	w.tell(WatchdogEvent{Finding: Stuck, For: took, MessageID: h.u.d.MessageId, Stack: stack})
+	w.tell(WatchdogEvent{Finding: Stuck, For: took, Since: h.since, MessageID: h.u.d.MessageId, Stack: stack})
 }
 
 // noteReturns tells of stuck handlers that have returned.
@@ -134,7 +134,7 @@ func (w *watchdog) noteReturns() {
 		}
 		took := time.Unix(0, at).Sub(h.since)
 		w.r.cfg.Logger.Info("a handler that was stuck has returned", "message_id", h.u.d.MessageId, "after", took)
-		w.tell(WatchdogEvent{Finding: Stuck, Over: true, For: took, MessageID: h.u.d.MessageId})
+		w.tell(WatchdogEvent{Finding: Stuck, Over: true, For: took, Since: h.since, MessageID: h.u.d.MessageId})
 		return true
 	})
 }

@@ -34,7 +34,8 @@ import (
 // among the unclaimed messages. Two cases are left: a probe that comes to a level whose
 // queue or binding was deleted meanwhile lies in the ladder's unclaimed queue, its Type
 // "hareline.probe"; and where the shared queue was deleted, so does a probe whose process
-// has gone.
+// has gone. And where that queue alone has lost its majority, each probe keeps one of a
+// level's places: have a Monitor watch it, as any queue.
 //
 // Probes are in no count of published or consumed messages but the broker's own, of the
 // ladder. All methods are safe for concurrent use.
@@ -54,6 +55,7 @@ type Probe struct {
 	lost    error         // why it is not
 	absent  time.Time     // when to tell, next, that it is not
 	told    *notify.Queue[LadderLag]
+	logs    []func() // to be written once the mutex is free
 }
 
 // way is the way of a probe's messages.
@@ -163,6 +165,8 @@ const hookGrace = 2 * time.Second
 func (p *Probe) end() {
 	p.mu.Lock()
 	p.running = false
+	p.inbox, p.queue, p.lost = nil, "", nil // another Run has its own
+	p.course.interrupted()
 	told := p.told
 	p.mu.Unlock()
 	told.Close()
@@ -203,7 +207,7 @@ func (p *Probe) wait(ctx context.Context) bool {
 			p.tellAbsent(now)
 			wake, send = p.absent, false
 		}
-		p.mu.Unlock()
+		p.unlock()
 		if send {
 			return true
 		}
@@ -229,7 +233,7 @@ func (p *Probe) tellAbsent(now time.Time) {
 	if err == nil {
 		err = errNoInbox
 	}
-	p.failed(p.failure(reasonOf(err), "consume its queue", err), now)
+	p.failed(p.failure(reasonOf(err), consumesOwn, err), now)
 }
 
 // markOverdue needs the mutex.
@@ -247,7 +251,9 @@ func (p *Probe) failed(err *ProbeError, now time.Time) {
 	another := p.course.failed(err, now)
 	p.metrics.failed(err.Reason)
 	if another {
-		p.cfg.Logger.Warn("monitor: the delay ladder is not measured, or it stands", slog.Any("error", err))
+		p.logs = append(p.logs, func() {
+			p.cfg.Logger.Warn("monitor: the delay ladder is not measured, or it stands", slog.Any("error", err))
+		})
 	}
 	p.told.Tell(p.lag(now))
 }
@@ -265,16 +271,30 @@ func (p *Probe) arrived(d amqp.Delivery) {
 	}
 	now := time.Now()
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	before := p.course.err
 	if !p.course.arrived(number, now) {
 		return // the second copy of one, or one that was given up
 	}
 	if before != nil && p.course.err == nil {
-		p.cfg.Logger.Info("monitor: the delay ladder works again", "ladder", p.cfg.Ladder.Due(), "lag", p.course.last)
+		lag := p.course.last
+		p.logs = append(p.logs, func() {
+			p.cfg.Logger.Info("monitor: the delay ladder works again", "ladder", p.cfg.Ladder.Due(), "lag", lag)
+		})
 	}
 	p.told.Tell(p.lag(now))
 	p.signal()
+}
+
+// unlock frees the mutex, and then logs: a Logger that blocks, or asks for Lag, must not
+// hold up Lag.
+func (p *Probe) unlock() {
+	logs := p.logs
+	p.logs = nil
+	p.mu.Unlock()
+	for _, write := range logs {
+		write()
+	}
 }
 
 func (p *Probe) signal() {

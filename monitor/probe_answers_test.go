@@ -3,7 +3,9 @@ package monitor_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -215,6 +217,90 @@ func TestProbePermissions(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A binding that is refused again and again leaves no queues behind, and neither does a
+// consumer that is.
+func TestProbeLeavesNoQueues(t *testing.T) {
+	for on, most := range map[string]int{"queue.bind": 1, "basic.consume": 20} {
+		t.Run(on, func(t *testing.T) {
+			inBubble(t, amqptest.Config{}, link.Config{Heartbeat: 3 * time.Hour}, func(x bubble) {
+				x.work("orders", topology.WorkConfig{})
+				p := x.probe(monitor.ProbeConfig{})
+				x.pass(30 * time.Second)
+				n := x.inject(amqptest.Fault{Do: amqptest.CloseChannel, On: on, Queue: "hareline-probe.*.*.*.*.*", Code: 404, Times: -1})
+				x.b.CutConnections()
+				x.pass(time.Hour)
+				if queues := x.probes(); len(queues) > most {
+					x.Errorf("%d queues are left", len(queues))
+				}
+				n.Remove()
+				x.pass(5 * time.Minute)
+				if queues := x.probes(); len(queues) != 1 || !fine(p.Lag()) {
+					x.Errorf("%d queues later; %+v", len(queues), p.Lag())
+				}
+			})
+		})
+	}
+}
+
+// asking is a log that asks what it logs about, as one does that adds the health.
+type asking struct {
+	slog.Handler
+	probe *atomic.Pointer[monitor.Probe]
+	asked *atomic.Int32
+}
+
+func (h asking) Enabled(context.Context, slog.Level) bool { return true }
+func (h asking) Handle(context.Context, slog.Record) error {
+	h.probe.Load().Lag()
+	h.asked.Add(1)
+	return nil
+}
+
+// Nothing is logged while Lag would have to wait.
+func TestProbeLogsUnlocked(t *testing.T) {
+	inBubble(t, amqptest.Config{}, link.Config{}, func(x bubble) {
+		x.work("orders", topology.WorkConfig{})
+		h := asking{probe: new(atomic.Pointer[monitor.Probe]), asked: new(atomic.Int32)}
+		p, err := monitor.OpenProbe(x.soon(), x.l, monitor.ProbeConfig{Logger: slog.New(h)})
+		if err != nil {
+			x.Fatal(err)
+		}
+		h.probe.Store(p)
+		ctx, cancel := context.WithTimeout(x.Context(), 5*time.Minute)
+		defer cancel()
+		time.AfterFunc(90*time.Second, func() { x.b.CutConnections() })
+		if err := p.Run(ctx); err != nil {
+			x.Error(err)
+		}
+		if n := h.asked.Load(); n != 2 { // the link is lost, and the ladder works again
+			x.Errorf("%d lines", n)
+		}
+	})
+}
+
+// A Probe can be run again: what came back to nobody meanwhile is not overdue.
+func TestProbeRunsAgain(t *testing.T) {
+	inBubble(t, amqptest.Config{}, link.Config{}, func(x bubble) {
+		x.work("orders", topology.WorkConfig{})
+		failed := false
+		p, err := monitor.OpenProbe(x.soon(), x.l, monitor.ProbeConfig{Logger: silent, OnLag: func(l monitor.LadderLag) { failed = failed || l.Err != nil }})
+		if err != nil {
+			x.Fatal(err)
+		}
+		for range 3 { // the first ends with a message on its way
+			ctx, cancel := context.WithTimeout(x.Context(), 61*time.Second)
+			if err := p.Run(ctx); err != nil {
+				x.Error(err)
+			}
+			cancel()
+			x.pass(5 * time.Second)
+		}
+		if failed || p.Lag().At.IsZero() {
+			x.Errorf("%+v", p.Lag())
+		}
+	})
 }
 
 // A closed link ends Run.

@@ -14,8 +14,15 @@ import (
 )
 
 // inboxLength bounds the probe's own queue, should nobody consume it for a moment. It
-// drops its head: a queue that refuses would hold up the ladder.
-const inboxLength = 100
+// drops its head: a queue that refuses would hold up the ladder. inboxExpires, in
+// milliseconds, ends one that never got its consumer: auto-delete does not.
+const (
+	inboxLength  = 100
+	inboxExpires = 60_000
+)
+
+// What a probe does with its own queue. Where that alone is refused, the ladder may be well.
+const consumesOwn, bindsOwn = "consume its queue", "bind its queue"
 
 var (
 	errNoInbox  = errors.New("no connection so far")
@@ -63,25 +70,25 @@ func (p *Probe) subscribe(ctx context.Context) (s *link.Session, queue string, d
 	bounded, cancel := p.bounded(ctx)
 	defer cancel()
 	queue = p.way.sink + "." + uuid.NewString()
+	var got <-chan amqp.Delivery // a call that is given up may still write it
 	err = s.Do(bounded, func(ch *amqp.Channel) error {
 		const durable, autoDelete, exclusive, noWait, autoAck, noLocal = false, true, true, false, true, false
-		args := amqp.Table{"x-queue-type": "classic", "x-max-length": inboxLength, "x-overflow": "drop-head"}
+		args := amqp.Table{"x-queue-type": "classic", "x-max-length": inboxLength, "x-overflow": "drop-head", "x-expires": inboxExpires}
 		if _, err := ch.QueueDeclare(queue, durable, autoDelete, exclusive, noWait, args); err != nil {
 			return err
 		}
-		if err := ch.QueueBind(queue, p.way.pattern, p.way.due, noWait, nil); err != nil {
+		var err error // consumed first: where the binding is refused, the queue goes with its consumer
+		if got, err = ch.Consume(queue, "", autoAck, exclusive, noLocal, noWait, nil); err != nil {
 			return err
 		}
-		var err error
-		deliveries, err = ch.Consume(queue, "", autoAck, exclusive, noLocal, noWait, nil)
-		return err
+		return ch.QueueBind(queue, p.way.pattern, p.way.due, noWait, nil)
 	})
 	if err != nil {
 		err = reason(s, err)
 		closeSession(s)
 		return nil, "", nil, err
 	}
-	return s, queue, deliveries, nil
+	return s, queue, got, nil
 }
 
 func (p *Probe) consume(ctx context.Context, s *link.Session, deliveries <-chan amqp.Delivery) error {
@@ -110,11 +117,11 @@ func (p *Probe) opened(s *link.Session, queue string) {
 func (p *Probe) closed(err error) {
 	now := time.Now()
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	p.course.interrupted()
 	p.inbox, p.queue, p.lost = nil, "", err
 	p.absent = now.Add(p.cfg.Every)
-	p.failed(p.failure(reasonOf(err), "consume its queue", err), now)
+	p.failed(p.failure(reasonOf(err), consumesOwn, err), now)
 	p.signal()
 }
 

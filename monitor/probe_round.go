@@ -26,7 +26,7 @@ func (p *Probe) round(ctx context.Context) {
 	doing := "look at its way"
 	err := p.look(ctx)
 	if err == nil {
-		doing = "bind its queue"
+		doing = bindsOwn
 		err = p.bind(ctx, inbox, queue)
 	}
 	if err == nil {
@@ -37,7 +37,7 @@ func (p *Probe) round(ctx context.Context) {
 		return
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	p.failed(p.failure(reasonOf(err), doing, err), time.Now())
 }
 
@@ -193,6 +193,6 @@ func (p *Probe) ended(o *posting, err error) error {
 
 func (p *Probe) fail(err error, doing string) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	p.failed(p.failure(reasonOf(err), doing, err), time.Now())
 }

@@ -178,10 +178,11 @@ type consuming struct {
 }
 
 // stuckHandler is a handler that a watchdog has told of. Its message may have no id, and
-// come twice.
+// come twice: when it began tells which has ended.
 type stuckHandler struct {
 	id    string
-	since time.Time
+	since time.Time // it was told
+	began time.Time
 }
 
 // NewVitals makes Vitals of which nothing is known yet. The error is a *VitalsConfigError.
@@ -254,11 +255,11 @@ func (v *Vitals) onWatchdog(name string, e consumer.WatchdogEvent) {
 	c := v.consumers[name]
 	switch {
 	case e.Finding == consumer.Stuck && e.Over:
-		if i := slices.IndexFunc(c.stuck, func(h stuckHandler) bool { return h.id == e.MessageID }); i >= 0 {
+		if i := slices.IndexFunc(c.stuck, func(h stuckHandler) bool { return h.id == e.MessageID && h.began.Equal(e.Since) }); i >= 0 {
 			c.stuck = slices.Delete(slices.Clone(c.stuck), i, i+1)
 		}
 	case e.Finding == consumer.Stuck:
-		c.stuck = append(slices.Clone(c.stuck), stuckHandler{e.MessageID, e.At})
+		c.stuck = append(slices.Clone(c.stuck), stuckHandler{e.MessageID, e.At, e.Since})
 	default:
 		c.findings = maps.Clone(c.findings) // those of a judgement under way do not change
 		c.note(e)

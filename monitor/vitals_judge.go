@@ -249,7 +249,7 @@ func (c VitalsConfig) lagPart(l LadderLag) Part {
 	switch {
 	case !l.OverdueSince.IsZero():
 		p = Part{Level: LevelFailing, Since: l.OverdueSince, Text: fmt.Sprintf("it stands: a probe is overdue by %s", rounded(l.Lag))}
-	case why == ProbeMissing || why == ProbeRefused:
+	case why == ProbeMissing || why == ProbeRefused && !refusedItself(l):
 		p.Level, p.Text = LevelFailing, string(why)+": "+plain(l.Err)
 	case l.Err != nil:
 		p.Level, p.Text = LevelUnknown, "not measured, "+string(why)

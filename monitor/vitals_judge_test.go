@@ -116,7 +116,7 @@ func TestSigns(t *testing.T) {
 		"unsettled": {ConditionConsuming, LevelDegraded, func(s *signs) {
 			orders(s).findings = map[consumer.Finding]time.Time{consumer.Unsettled: ago(time.Minute)}
 		}, "unsettled"},
-		"stuck for a minute": {ConditionConsuming, LevelDegraded, func(s *signs) { orders(s).stuck = []stuckHandler{{"m", ago(time.Minute)}} }, "1 handlers"},
+		"stuck for a minute": {ConditionConsuming, LevelDegraded, func(s *signs) { orders(s).stuck = []stuckHandler{{id: "m", since: ago(time.Minute)}} }, "1 handlers"},
 
 		"letters lie there": {ConditionDeadLetters, LevelDegraded, standing(Alarm{Kind: DeadLetters, Queue: "orders.dlq", Text: "3 letters"}), "3 letters"},
 		"letters grow": {ConditionDeadLetters, LevelFailing, func(s *signs) {
@@ -138,8 +138,12 @@ func TestSigns(t *testing.T) {
 		"overdue": {ConditionLadder, LevelFailing, func(s *signs) {
 			s.lags[0].OverdueSince, s.lags[0].Err, s.lags[0].Lag = ago(time.Hour), &ProbeError{Reason: ProbeOverdue}, time.Hour
 		}, "1h0m0s"},
-		"late":                {ConditionLadder, LevelFailing, func(s *signs) { s.lags[0].Lag = 31 * time.Second }, "31s"},
-		"a little late":       {ConditionLadder, LevelOK, func(s *signs) { s.lags[0].Lag = 29 * time.Second }, "29s"},
+		"late":          {ConditionLadder, LevelFailing, func(s *signs) { s.lags[0].Lag = 31 * time.Second }, "31s"},
+		"a little late": {ConditionLadder, LevelOK, func(s *signs) { s.lags[0].Lag = 29 * time.Second }, "29s"},
+		"a probe's own queue": {ConditionLadder, LevelUnknown, func(s *signs) {
+			s.lags[0].Err = &ProbeError{Reason: ProbeRefused, Doing: consumesOwn, Err: errors.New("403")}
+		}, "not measured"},
+		"a refusing level":    {ConditionLadder, LevelFailing, func(s *signs) { s.lags[0].Err = &ProbeError{Reason: ProbeRefused, Doing: "be sent", Err: errNacked} }, "refused"},
 		"a level is missing":  {ConditionLadder, LevelFailing, func(s *signs) { s.lags[0].Err = &ProbeError{Reason: ProbeMissing, Err: errors.New("level.02")} }, "level.02"},
 		"the broker blocks":   {ConditionLadder, LevelUnknown, func(s *signs) { s.lags[0].Err = &ProbeError{Reason: ProbeBlocked} }, "blocked"},
 		"the probe stopped":   {ConditionLadder, LevelUnknown, func(s *signs) { s.lags[0].Err = &ProbeError{Reason: ProbeStopped} }, "stopped"},
@@ -151,7 +155,7 @@ func TestSigns(t *testing.T) {
 		"stopped with an error": {ConditionProcess, LevelFailing, func(s *signs) {
 			orders(s).health.Status, orders(s).health.Err = consumer.Stopped, &consumer.SubscribeError{Queue: "orders", Err: &amqp.Error{Code: 404}}
 		}, "orders"},
-		"stuck for long": {ConditionProcess, LevelFailing, func(s *signs) { orders(s).stuck = []stuckHandler{{"", ago(6 * time.Minute)}} }, "stuck"},
+		"stuck for long": {ConditionProcess, LevelFailing, func(s *signs) { orders(s).stuck = []stuckHandler{{id: "", since: ago(6 * time.Minute)}} }, "stuck"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := fineSigns()
@@ -282,6 +286,25 @@ func TestHooks(t *testing.T) {
 	v.OnHealth(consumer.Health{Queue: "orders", Status: consumer.Consuming, At: at})
 	if level(ConditionConsuming) != LevelOK {
 		t.Errorf("findings of a consumer that has ended: %+v", v.Check())
+	}
+}
+
+// Of handlers whose messages have no id, the one that is stuck for long fails Live, however
+// many others are stuck for a while and return.
+func TestStuckWithoutAnID(t *testing.T) {
+	v, err := NewVitals(VitalsConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	stuck := func(since time.Duration) {
+		v.OnWatchdog(consumer.WatchdogEvent{Queue: "q", Finding: consumer.Stuck, At: now.Add(-since), Since: now.Add(-since - time.Hour)})
+	}
+	stuck(time.Hour)
+	stuck(time.Minute)
+	v.OnWatchdog(consumer.WatchdogEvent{Queue: "q", Finding: consumer.Stuck, Over: true, At: now, Since: now.Add(-time.Minute - time.Hour)})
+	if v.Check().Live {
+		t.Error("live, with a handler that is stuck for an hour")
 	}
 }
 

@@ -63,6 +63,13 @@ func probeReason(l LadderLag) ProbeReason {
 	return ""
 }
 
+// refusedItself tells whether the broker refuses the probe its own queue, by a right or a
+// limit: that says nothing of the ladder, and is no reason to take away a service.
+func refusedItself(l LadderLag) bool {
+	var err *ProbeError
+	return errors.As(l.Err, &err) && err.Reason == ProbeRefused && (err.Doing == consumesOwn || err.Doing == bindsOwn)
+}
+
 // rounded is a duration for people.
 func rounded(d time.Duration) time.Duration {
 	if d < time.Second {

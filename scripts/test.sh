@@ -32,8 +32,8 @@ case ${1:-} in
     scripts/images.sh
     say "integration tests on RabbitMQ 3.10, 4.0 and 4.3, with the race detector (some minutes)"
     cd integration
-    # Mostly they wait for brokers: six at a time, however few cores there are.
-    go test -race -parallel 6 -timeout 22m -skip "${HARELINE_TEST_SKIP:-^$}" ./...
+    # Mostly they wait for brokers: four at a time, however few cores there are.
+    go test -race -parallel 4 -timeout 22m -skip "${HARELINE_TEST_SKIP:-^$}" ./...
     ;;
   *)
     say "error: name unit or integration"

@@ -35,7 +35,7 @@ func TestWindowProperties(t *testing.T) {
 			},
 			"release": func(t *rapid.T) {
 				if len(inside) == 0 {
-					t.Skip()
+					return // nothing to release
 				}
 				i := rapid.IntRange(0, len(inside)-1).Draw(t, "which")
 				size := inside[i]
@@ -44,7 +44,7 @@ func TestWindowProperties(t *testing.T) {
 			},
 			"leave": func(t *rapid.T) {
 				if len(waiting) == 0 {
-					t.Skip()
+					return // nobody to leave
 				}
 				i := rapid.IntRange(0, len(waiting)-1).Draw(t, "which")
 				if !w.leave(waiting[i]) {
